@@ -1,0 +1,31 @@
+// How a log writes. Format: docs/format/log.md.
+#ifndef ENGRAM_WAL_LOG_OPTIONS_H_
+#define ENGRAM_WAL_LOG_OPTIONS_H_
+
+#include <cstdint>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace engram::wal {
+
+enum class LogIo {
+  kAuto,    // probe io_uring once, else pwrite; the choice is logged
+  kUring,   // io_uring with RWF_DSYNC; kUnsupported if the kernel refuses it
+  kPwrite,  // pwritev2(RWF_DSYNC)
+};
+Result<LogIo> ParseLogIo(std::string_view name);  // "auto", "uring", "pwrite"
+
+struct LogOptions {
+  LogIo io = LogIo::kAuto;
+  // Segments are pre-written with zeros. The first has the minimum size, each next one twice the
+  // previous, up to the maximum. Both are multiples of 4096.
+  uint64_t segment_size_bytes_min = 4u << 20;
+  uint64_t segment_size_bytes_max = 64u << 20;
+  // Upper bound of one group of records flushed together.
+  uint64_t group_size_bytes_max = 8u << 20;
+};
+
+}  // namespace engram::wal
+
+#endif  // ENGRAM_WAL_LOG_OPTIONS_H_
