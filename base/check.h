@@ -8,10 +8,10 @@ namespace engram::internal {
 }  // namespace engram::internal
 
 // Aborts with the expression and its place when `condition` is false.
-#define ENGRAM_CHECK(condition)                                              \
-  do {                                                                       \
-    if (!(condition)) [[unlikely]]                                           \
-      ::engram::internal::CheckFailed(#condition, __FILE__, __LINE__);       \
+#define ENGRAM_CHECK(condition)                                        \
+  do {                                                                 \
+    if (!(condition)) [[unlikely]]                                     \
+      ::engram::internal::CheckFailed(#condition, __FILE__, __LINE__); \
   } while (false)
 
 #endif  // ENGRAM_BASE_CHECK_H_

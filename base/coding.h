@@ -11,7 +11,8 @@
 
 namespace engram {
 
-static_assert(std::endian::native == std::endian::little, "the formats assume a little-endian host");
+static_assert(std::endian::native == std::endian::little,
+              "the formats assume a little-endian host");
 
 using Bytes = std::span<const uint8_t>;
 

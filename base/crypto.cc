@@ -1,6 +1,7 @@
 #include "base/crypto.h"
 
 #include <openssl/evp.h>
+#include <openssl/rand.h>
 
 #include <cstring>
 
@@ -61,11 +62,13 @@ Sha256::Sha256() : context_(EVP_MD_CTX_new()) {
 Sha256::~Sha256() { EVP_MD_CTX_free(static_cast<EVP_MD_CTX*>(context_)); }
 
 void Sha256::Reset() {
-  ENGRAM_CHECK(EVP_DigestInit_ex(static_cast<EVP_MD_CTX*>(context_), FetchedSha256(), nullptr) == 1);
+  ENGRAM_CHECK(EVP_DigestInit_ex(static_cast<EVP_MD_CTX*>(context_), FetchedSha256(), nullptr) ==
+               1);
 }
 
 void Sha256::Update(Bytes bytes) {
-  ENGRAM_CHECK(EVP_DigestUpdate(static_cast<EVP_MD_CTX*>(context_), bytes.data(), bytes.size()) == 1);
+  ENGRAM_CHECK(EVP_DigestUpdate(static_cast<EVP_MD_CTX*>(context_), bytes.data(), bytes.size()) ==
+               1);
 }
 
 Sha256Digest Sha256::Finish() {
@@ -81,10 +84,15 @@ Sha256Digest Sha256Of(Bytes bytes) {
   return sha256.Hash(bytes);
 }
 
+Status FillRandom(std::span<uint8_t> out) {
+  if (RAND_bytes(out.data(), static_cast<int>(out.size())) == 1) return Status::Ok();
+  return Status::Io("the operating system gave no random bytes");
+}
+
 Keystream::Keystream() : context_(EVP_CIPHER_CTX_new()) {
   ENGRAM_CHECK(context_ != nullptr);
-  ENGRAM_CHECK(EVP_EncryptInit_ex(static_cast<EVP_CIPHER_CTX*>(context_), FetchedAes256Ctr(), nullptr,
-                                  nullptr, nullptr) == 1);
+  ENGRAM_CHECK(EVP_EncryptInit_ex(static_cast<EVP_CIPHER_CTX*>(context_), FetchedAes256Ctr(),
+                                  nullptr, nullptr, nullptr) == 1);
 }
 Keystream::~Keystream() { EVP_CIPHER_CTX_free(static_cast<EVP_CIPHER_CTX*>(context_)); }
 
@@ -94,8 +102,8 @@ void Keystream::Generate(const Sha256Digest& key, std::span<uint8_t> out) {
   ENGRAM_CHECK(EVP_EncryptInit_ex(context, nullptr, nullptr, key.data(), kZeroIv) == 1);
   std::memset(out.data(), 0, out.size());
   int size = 0;
-  ENGRAM_CHECK(EVP_EncryptUpdate(context, out.data(), &size, out.data(),
-                                 static_cast<int>(out.size())) == 1);
+  ENGRAM_CHECK(
+      EVP_EncryptUpdate(context, out.data(), &size, out.data(), static_cast<int>(out.size())) == 1);
   ENGRAM_CHECK(size == static_cast<int>(out.size()));
 }
 

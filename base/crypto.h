@@ -42,6 +42,9 @@ class Sha256 {
 // Convenience over a thread-local Sha256.
 Sha256Digest Sha256Of(Bytes bytes);
 
+// Fills `out` with unpredictable bytes from the operating system's source; kIo if it has none.
+Status FillRandom(std::span<uint8_t> out);
+
 // AES-256-CTR with a zero IV over zero bytes.
 class Keystream {
  public:

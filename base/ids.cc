@@ -1,7 +1,5 @@
 #include "base/ids.h"
 
-#include <openssl/rand.h>
-
 #include "base/coding.h"
 #include "base/crypto.h"
 
@@ -60,9 +58,7 @@ Result<Uuid> Uuid::Parse(std::string_view text) {
 
 Result<Uuid> Uuid::Random() {
   Uuid uuid;
-  if (RAND_bytes(uuid.bytes.data(), static_cast<int>(uuid.bytes.size())) != 1) {
-    return Status::Io("the operating system gave no random bytes");
-  }
+  ENGRAM_TRY(FillRandom(uuid.bytes));
   uuid.bytes[6] = (uuid.bytes[6] & 0x0f) | 0x40;
   uuid.bytes[8] = (uuid.bytes[8] & 0x3f) | 0x80;
   return uuid;
@@ -78,9 +74,9 @@ Result<SpaceId> SpaceId::Parse(std::string_view text) {
   }
   for (char c : name) {
     if (!IsSpaceIdByte(c)) {
-      return Status::InvalidArgument("the space id \"" + std::string(name) +
-                                         "\" has a character outside a-z, 0-9, - and _",
-                                     hint);
+      return Status::InvalidArgument(
+          "the space id \"" + std::string(name) + "\" has a character outside a-z, 0-9, - and _",
+          hint);
     }
   }
   return SpaceId(std::string(name));

@@ -44,7 +44,8 @@ struct Uuid {
 // A validated space name: 3 to 64 bytes of a-z 0-9 - _ (upstream's rule, engram-formats.md 1.3).
 class SpaceId {
  public:
-  // Trims outer whitespace as upstream does, then validates; kInvalidArgument says which rule broke.
+  // Trims outer whitespace as upstream does, then validates; kInvalidArgument says which rule
+  // broke.
   static Result<SpaceId> Parse(std::string_view text);
   const std::string& str() const { return name_; }
   auto operator<=>(const SpaceId&) const = default;

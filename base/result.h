@@ -16,9 +16,9 @@ class [[nodiscard]] Result {
   // REQUIRES: !status.ok()
   Result(Status status) : rep_(tl::unexpected<Status>(std::move(status))) {}
   template <typename U>
-    requires(std::is_convertible_v<U &&, T> && !std::is_convertible_v<U &&, Status> &&
-             !std::is_same_v<std::remove_cvref_t<U>, Result>)
-  Result(U&& value) : rep_(T(std::forward<U>(value))) {}
+  requires(std::is_convertible_v<U&&, T> && !std::is_convertible_v<U&&, Status> &&
+           !std::is_same_v<std::remove_cvref_t<U>, Result>) Result(U&& value)
+      : rep_(T(std::forward<U>(value))) {}
 
   bool ok() const { return rep_.has_value(); }
   Status status() const { return ok() ? Status::Ok() : rep_.error(); }
@@ -39,10 +39,10 @@ class [[nodiscard]] Result {
 }  // namespace engram
 
 // Returns from the enclosing function when `expression` (a Status) is an error.
-#define ENGRAM_TRY(expression)                                      \
-  do {                                                              \
-    ::engram::Status engram_try_status_ = (expression);             \
-    if (!engram_try_status_.ok()) return engram_try_status_;        \
+#define ENGRAM_TRY(expression)                               \
+  do {                                                       \
+    ::engram::Status engram_try_status_ = (expression);      \
+    if (!engram_try_status_.ok()) return engram_try_status_; \
   } while (false)
 
 #define ENGRAM_CONCAT_INNER_(a, b) a##b

@@ -96,8 +96,8 @@ Status& Status::operator=(const Status& other) {
   return *this;
 }
 
-#define ENGRAM_DEFINE_STATUS_FACTORY_(Name)                           \
-  Status Status::Name(std::string message, std::string hint) {        \
+#define ENGRAM_DEFINE_STATUS_FACTORY_(Name)                                  \
+  Status Status::Name(std::string message, std::string hint) {               \
     return Status(StatusCode::k##Name, std::move(message), std::move(hint)); \
   }
 ENGRAM_DEFINE_STATUS_FACTORY_(NotFound)
@@ -113,8 +113,7 @@ ENGRAM_DEFINE_STATUS_FACTORY_(Cancelled)
 #undef ENGRAM_DEFINE_STATUS_FACTORY_
 
 Status Status::FromErrno(int error_number, std::string_view what) {
-  Status status(CodeFromErrno(error_number),
-                std::string(what) + ": " + std::strerror(error_number),
+  Status status(CodeFromErrno(error_number), std::string(what) + ": " + std::strerror(error_number),
                 HintFromErrno(error_number));
   status.rep_->os_errno = error_number;
   return status;

@@ -1,9 +1,13 @@
 # Compiler settings shared by every target, and the one helper that declares a module.
 add_library(engram_options INTERFACE)
 target_include_directories(engram_options INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/include)
-target_compile_options(engram_options INTERFACE -Wall -Wextra -Wshadow=local -Wnon-virtual-dtor
-  $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety -Wno-unused-private-field> -Werror
-  -fno-omit-frame-pointer)
+# g++ 12 warns falsely about std::string::insert and operator+ with -Wrestrict (GCC bug 105651).
+target_compile_options(engram_options INTERFACE -Wall -Wextra -Werror -fno-omit-frame-pointer
+  $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor>
+  $<$<CXX_COMPILER_ID:GNU>:-Wshadow=local>
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>
+  $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety>
+  $<$<CXX_COMPILER_ID:Clang>:-Wno-unused-private-field>)
 if(ENGRAM_SANITIZE)
   target_compile_options(engram_options INTERFACE -fsanitize=${ENGRAM_SANITIZE} -fno-sanitize-recover=all -g)
   target_link_options(engram_options INTERFACE -fsanitize=${ENGRAM_SANITIZE})
