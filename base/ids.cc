@@ -33,7 +33,7 @@ bool IsHyphenPosition(size_t i) { return i == 8 || i == 13 || i == 18 || i == 23
 
 std::string Uuid::ToString() const {
   std::string hex = ToHex(bytes);
-  for (size_t i : {8, 13, 18, 23}) hex.insert(i, "-");
+  for (size_t i : {8, 13, 18, 23}) hex.insert(i, 1, '-');
   return hex;
 }
 
