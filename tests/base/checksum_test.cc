@@ -1,0 +1,102 @@
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "base/crc32c.h"
+#include "base/crypto.h"
+
+namespace engram {
+namespace {
+
+TEST(Crc32c, KnownAnswers) {
+  EXPECT_EQ(Crc32c(AsBytes("123456789")), 0xE3069283u);
+  EXPECT_EQ(Crc32c(AsBytes("Hello world!")), 0x7B98E751u);
+  EXPECT_EQ(Crc32c({}), 0u);
+  EXPECT_EQ(Crc32c(AsBytes(std::string(32, '\0'))), 0x8A9136AAu);    // RFC 3720 B.4
+  EXPECT_EQ(Crc32c(AsBytes(std::string(32, '\xff'))), 0x62A8AB43u);  // RFC 3720 B.4
+}
+
+TEST(Crc32c, ExtendingInAnyPartsEqualsTheWhole) {
+  const std::string text = "every way to cut these bytes in two gives one checksum";
+  for (size_t cut = 0; cut <= text.size(); ++cut) {
+    uint32_t first = Crc32c(AsBytes(text.substr(0, cut)));
+    EXPECT_EQ(Crc32cExtend(first, AsBytes(text.substr(cut))), Crc32c(AsBytes(text))) << cut;
+  }
+}
+
+TEST(Crc32c, EverySingleBitFlipIsSeen) {
+  std::string text(64, 'q');
+  const uint32_t good = Crc32c(AsBytes(text));
+  for (size_t bit = 0; bit < text.size() * 8; ++bit) {
+    text[bit / 8] ^= static_cast<char>(1 << bit % 8);
+    EXPECT_NE(Crc32c(AsBytes(text)), good);
+    text[bit / 8] ^= static_cast<char>(1 << bit % 8);
+  }
+}
+
+TEST(Sha256, KnownAnswers) {
+  EXPECT_EQ(ToHex(Sha256Of({})),
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  EXPECT_EQ(ToHex(Sha256Of(AsBytes("abc"))),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(ToHex(Sha256Of(AsBytes("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"))),
+            "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+}
+
+TEST(Sha256, OneObjectHashesManyMessagesInParts) {
+  Sha256 sha256;
+  for (int i = 0; i < 3; ++i) {
+    sha256.Reset();
+    sha256.Update(AsBytes("a"));
+    sha256.Update(AsBytes("bc"));
+    EXPECT_EQ(sha256.Finish(), Sha256Of(AsBytes("abc")));
+  }
+  EXPECT_EQ(sha256.Hash(AsBytes("abc")), Sha256Of(AsBytes("abc")));
+}
+
+TEST(Sha256, HexIsParsedBackAndNothingElseIs) {
+  const Sha256Digest digest = Sha256Of(AsBytes("abc"));
+  const std::string hex = ToHex(digest);
+  EXPECT_EQ(*ParseSha256Hex(hex), digest);
+  EXPECT_EQ(ParseSha256Hex(hex.substr(1)).status().code(), StatusCode::kInvalidArgument);
+  EXPECT_FALSE(ParseSha256Hex("").ok());
+  EXPECT_FALSE(ParseSha256Hex(hex + "00").ok());
+  std::string upper = hex;
+  upper[0] = 'B';
+  EXPECT_FALSE(ParseSha256Hex(upper).ok());
+  std::string foreign = hex;
+  foreign[63] = 'g';
+  EXPECT_FALSE(ParseSha256Hex(foreign).ok());
+}
+
+// NIST SP 800-38A has no zero-IV vector, so the first block is checked as AES-256 of the zero
+// block under the zero key (FIPS 197 known-answer tests), the second as AES-256 of block 1.
+TEST(Keystream, KnownAnswerForTheZeroKey) {
+  Keystream keystream;
+  uint8_t out[32];
+  keystream.Generate(Sha256Digest{}, out);
+  EXPECT_EQ(ToHex(out), "dc95c078a2408989ad48a21492842087530f8afbc74536b9a963b4f1c4cb738b");
+}
+
+TEST(Keystream, DependsOnTheKeyAloneAndNotOnHistory) {
+  Keystream keystream;
+  uint8_t first[100], second[100], other[100];
+  keystream.Generate(Sha256Of(AsBytes("a")), first);
+  keystream.Generate(Sha256Of(AsBytes("b")), other);
+  keystream.Generate(Sha256Of(AsBytes("a")), second);
+  EXPECT_EQ(ToHex(first), ToHex(second));
+  EXPECT_NE(ToHex(first), ToHex(other));
+}
+
+TEST(FillRandom, DoesNotRepeat) {
+  std::set<std::string> seen;
+  for (int i = 0; i < 100; ++i) {
+    uint8_t bytes[16];
+    ASSERT_TRUE(FillRandom(bytes).ok());
+    seen.insert(ToHex(bytes));
+  }
+  EXPECT_EQ(seen.size(), 100u);
+}
+
+}  // namespace
+}  // namespace engram
