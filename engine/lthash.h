@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "base/crypto.h"
+#include "base/ids.h"
 
 namespace engram::engine {
 
@@ -25,11 +26,11 @@ class LtHash {
   // What is published: SHA-256 of the lanes as 2048 little-endian bytes.
   Sha256Digest Publish() const;
   Bytes bytes() const { return {reinterpret_cast<const uint8_t*>(lanes_.data()), kSizeBytes}; }
-  // REQUIRES: bytes.size() == kSizeBytes
+  // REQUIRES: bytes.size() == kSizeBytes. Check the size of stored bytes first.
   static LtHash FromBytes(Bytes bytes);
 
  private:
-  std::array<uint16_t, kLaneCount> lanes_{};
+  alignas(64) std::array<uint16_t, kLaneCount> lanes_{};
 };
 
 // Sum of record digests mod 2^256 (little-endian) with a count, for localising a mismatch.
@@ -41,6 +42,13 @@ struct RangeSum {
   bool operator==(const RangeSum&) const = default;
 };
 inline constexpr uint64_t kRangeKeyCount = 4096;  // node keys per range
+inline uint64_t RangeOf(NodeKey key) { return key.value / kRangeKeyCount; }
+
+// What the sums of edges and bindings are made of. The ordinal (at the source, at the episode) is
+// part of it: the order of parallel edges is content.
+Sha256Digest EdgeDigest(const Uuid& source, uint64_t ordinal, const Uuid& target, float weight);
+Sha256Digest BindingDigest(const Uuid& episode, uint64_t ordinal, const Uuid& concept_node,
+                           float strength, float contribution);
 
 }  // namespace engram::engine
 

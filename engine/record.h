@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -28,10 +29,14 @@ struct Timestamp {
   uint32_t nanos = 0;   // < 2 * 10^9
   auto operator<=>(const Timestamp&) const = default;
 };
-// Accepts exactly the writer's grammar (engram-formats.md 3.2): Format(Parse(t)) == t for every
-// accepted t. kInvalidArgument otherwise.
+// Accepts exactly the writer's grammar: Format(Parse(t)) == t for every accepted t. Years outside
+// 0-9999 have a sign and four to six digits. kInvalidArgument otherwise.
 Result<Timestamp> ParseTimestamp(std::string_view text);
+// Total: every value has a text (as upstream, a leap second adds 1 to the second it belongs to).
 void AppendTimestamp(const Timestamp& time, std::string* out);
+// The same into `out`, which has room for kTimestampSizeBytesMax; returns the size written.
+inline constexpr size_t kTimestampSizeBytesMax = 48;
+size_t WriteTimestamp(const Timestamp& time, char* out);
 std::string FormatTimestamp(const Timestamp& time);
 
 // Upstream's payload layouts; persisted, never renumbered. kNone: the record was born here.
@@ -142,6 +147,9 @@ Uuid NodeUuid(const SpaceId& space, std::string_view id);
 // --view dual except uuid, bindings, format, layout, lsn, tier, digest. Not in it: map order.
 void AppendCanonical(const DualNode& node, std::string* out);
 Sha256Digest RecordDigest(const DualNode& node);
+// The same with the text fields taken from `text`; node.text is not looked at.
+void AppendCanonical(const DualNode& node, const TextFields& text, std::string* out);
+Sha256Digest RecordDigest(const DualNode& node, const TextFields& text);
 
 // Tiers (persisted in the head). Hot at activation >= 0.7f, warm >= 0.3f, else cold; NaN is cold.
 enum class Tier : uint8_t { kHot = 1, kWarm = 2, kCold = 3 };
