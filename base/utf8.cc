@@ -1,0 +1,49 @@
+#include "base/utf8.h"
+
+namespace engram {
+namespace {
+
+// Length of the sequence that `lead` opens and the bounds of its second byte; 0 if it opens none.
+// Unicode 15, table 3-7.
+struct Lead {
+  uint8_t length;
+  uint8_t second_min;
+  uint8_t second_max;
+};
+
+Lead LeadOf(uint8_t lead) {
+  if (lead < 0xC2) return {0, 0, 0};
+  if (lead < 0xE0) return {2, 0x80, 0xBF};
+  if (lead == 0xE0) return {3, 0xA0, 0xBF};
+  if (lead == 0xED) return {3, 0x80, 0x9F};
+  if (lead < 0xF0) return {3, 0x80, 0xBF};
+  if (lead == 0xF0) return {4, 0x90, 0xBF};
+  if (lead < 0xF4) return {4, 0x80, 0xBF};
+  if (lead == 0xF4) return {4, 0x80, 0x8F};
+  return {0, 0, 0};
+}
+
+}  // namespace
+
+bool IsValidUtf8(Bytes bytes) {
+  const uint8_t* p = bytes.data();
+  const uint8_t* end = p + bytes.size();
+  while (p != end) {
+    while (end - p >= 8 && (LoadLe<uint64_t>(p) & 0x8080808080808080u) == 0) p += 8;
+    if (p == end) break;
+    if (*p < 0x80) {
+      ++p;
+      continue;
+    }
+    Lead lead = LeadOf(*p);
+    if (lead.length == 0 || end - p < lead.length) return false;
+    if (p[1] < lead.second_min || p[1] > lead.second_max) return false;
+    for (int i = 2; i < lead.length; ++i) {
+      if ((p[i] & 0xC0) != 0x80) return false;
+    }
+    p += lead.length;
+  }
+  return true;
+}
+
+}  // namespace engram

@@ -1,0 +1,15 @@
+// UTF-8 as Rust's strings demand it: no overlong forms, no surrogates, nothing above U+10FFFF.
+#ifndef ENGRAM_BASE_UTF8_H_
+#define ENGRAM_BASE_UTF8_H_
+
+#include "base/coding.h"
+
+namespace engram {
+
+// NUL and every other code point are fine; the empty string is valid.
+bool IsValidUtf8(Bytes bytes);
+inline bool IsValidUtf8(std::string_view text) { return IsValidUtf8(AsBytes(text)); }
+
+}  // namespace engram
+
+#endif  // ENGRAM_BASE_UTF8_H_
