@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""Turns Google Benchmark JSON files into the table of RESULTS.md: for every pair "<row>/ours" and
+"<row>/raw" of one run the medians, their spread and the ratio.
+
+usage: report.py FILE.json...
+"""
+import json
+import statistics
+import sys
+
+# row -> (what is compared, better when, goal, text of the goal)
+GOALS = {
+    "ingest": ("rate", 0.50),
+    "convert": ("rate", 0.25),
+    "verify": ("rate", 0.50),
+    "put_batch_512": ("rate", 0.60),
+    "put_single_p50": ("latency", 1.30),
+    "get_head": ("rate", 0.60),
+    "get_full": ("rate", 0.70),
+}
+
+
+def load(paths):
+    """row name -> side -> list of (seconds, items per second or None)."""
+    rows = {}
+    for path in paths:
+        with open(path) as file:
+            for entry in json.load(file)["benchmarks"]:
+                if entry.get("run_type") == "aggregate":
+                    continue
+                name = entry["run_name"].split("/iterations")[0]
+                row, _, side = name.rpartition("/")
+                if side not in ("ours", "raw") and not side.startswith("rival"):
+                    row, side = name, "ours"
+                scale = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}[entry["time_unit"]]
+                value = (entry["real_time"] * scale, entry.get("items_per_second"))
+                rows.setdefault(row, {}).setdefault(side, []).append(value)
+    return rows
+
+
+def describe(samples):
+    """Median, minimum and maximum as text, and the median in items per second or seconds."""
+    rates = [rate for _, rate in samples if rate]
+    values = rates or [seconds for seconds, _ in samples]
+    median = statistics.median(values)
+
+    def show(value):
+        if rates:
+            return f"{value / 1000:,.1f} K/s" if value >= 1000 else f"{value:,.1f} /s"
+        return f"{value * 1e6:,.1f} us" if value < 0.1 else f"{value:,.3f} s"
+
+    return median, f"{show(median)} ({show(min(values))} to {show(max(values))})", bool(rates)
+
+
+def main():
+    rows = load(sys.argv[1:])
+    print("| row | ours: median (min to max) | raw harness | ours / raw | goal |")
+    print("|---|---|---|---:|---:|")
+    for row, sides in rows.items():
+        cells = {side: describe(samples) for side, samples in sides.items()}
+        ours, raw = cells.get("ours"), cells.get("raw")
+        ratio = f"{ours[0] / raw[0]:.2f}" if ours and raw else ""
+        goal = ""
+        if row in GOALS and ratio:
+            kind, bound = GOALS[row]
+            met = float(ratio) >= bound if kind == "rate" else float(ratio) <= bound
+            sign = ">=" if kind == "rate" else "<="
+            goal = f"{sign} {bound:.2f} {'met' if met else 'MISSED'}"
+        print(f"| {row} | {ours[1] if ours else ''} | {raw[1] if raw else ''} | {ratio} | {goal} |")
+
+
+if __name__ == "__main__":
+    main()
