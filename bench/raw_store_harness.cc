@@ -142,6 +142,7 @@ double RawStore::BulkLoad(uint64_t count, uint64_t batch, const std::string& log
     PutKeys(txn, tables_[table], keys, 0, keys.size(), shape_.id_value,
             count_ == 0 ? MDB_APPEND : 0);
     Require(mdb_txn_commit(txn), "commit");
+    if (table == kIds) ids_ = std::move(keys);
   }
   Require(mdb_env_sync(env_, 1), "sync");
   const double seconds = Now() - started;
@@ -246,14 +247,19 @@ double RawStore::Get(uint64_t operations, bool full) {
   for (uint64_t i = 0; i < operations; ++i) {
     mdb_txn_reset(txn);
     Require(mdb_txn_renew(txn), "renew");
-    uint64_t key = BigEndian(random() % count_ + 1);
+    std::string& id = ids_[random() % ids_.size()].first;
+    MDB_val id_key{id.size(), id.data()}, id_value;
+    Require(mdb_get(txn, tables_[kIds], &id_key, &id_value), "get id");
+    uint64_t node;
+    std::memcpy(&node, id_value.mv_data, sizeof node);
+    uint64_t key = BigEndian(node + 1);
     size_t at = 0;
     for (int table : {kOldHeads, kText, kEmbeddings}) {
+      if (table == kEmbeddings && !full) break;
       MDB_val k{8, &key}, v;
       Require(mdb_get(txn, tables_[table], &k, &v), "get");
       std::memcpy(copy.data() + at, v.mv_data, v.mv_size);
       at += v.mv_size;
-      if (!full) break;
     }
   }
   const double seconds = Now() - started;

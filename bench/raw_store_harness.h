@@ -6,6 +6,8 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
+#include <vector>
 
 struct MDB_env;
 
@@ -40,7 +42,8 @@ class RawStore {
   double UpdateHeadsInPlace(uint64_t batch);
   // Reads every head, text and embedding row on `threads` threads, SHA-256 over the embedding.
   double ReadAllAndHash(uint32_t threads);
-  // Random gets; with `full` head, text and embedding, all copied out.
+  // Random gets by id after one BulkLoad: id table, head, text; with `full` the embedding too; all
+  // copied out.
   double Get(uint64_t operations, bool full);
   // Two threads: log writes of `batch` records (pwrite + fdatasync on a pre-written file), and the
   // rows applied in commits of `batch`, id tables included. Appends `count` records.
@@ -53,6 +56,7 @@ class RawStore {
   unsigned tables_[6] = {};
   RawShape shape_;
   uint64_t count_ = 0;
+  std::vector<std::pair<std::string, uint64_t>> ids_;
 };
 
 // Median seconds of one pwrite of `size_bytes` + fdatasync on a pre-written file.
