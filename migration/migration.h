@@ -21,12 +21,12 @@ struct Progress {
   std::string space;
   std::string phase;  // "index", "ingest", "convert", "verify", "compact"
   uint64_t done = 0;
-  uint64_t total = 0;              // 0: unknown yet
+  uint64_t total = 0;  // 0: unknown yet
   double rate_per_second = 0;
-  double eta_seconds = 0;          // < 0: unknown
+  double eta_seconds = 0;  // < 0: unknown
   uint64_t resident_anon_bytes = 0;
   uint64_t memory_budget_bytes = 0;
-  std::string checkpoint_time;     // RFC 3339, "" before the first
+  std::string checkpoint_time;  // RFC 3339, "" before the first
   uint64_t checkpoint_nodes = 0;
 };
 
@@ -41,8 +41,8 @@ struct JobContext {
 };
 
 // Opens `space` below the data root; used by every job and by the plugin.
-Result<std::unique_ptr<engine::Store>> OpenSpace(const JobContext& context, const std::string& space,
-                                                 engine::Access access);
+Result<std::unique_ptr<engine::Store>> OpenSpace(const JobContext& context,
+                                                 const std::string& space, engine::Access access);
 // Names of the spaces that have a store below the data root, sorted.
 Result<std::vector<std::string>> ListSpaces(const JobContext& context);
 
@@ -65,8 +65,8 @@ Result<nlohmann::json> Migrate(const JobContext& context, const MigrateOptions& 
 struct VerifyOptions {
   std::optional<std::string> source;  // also compares every field with the source's records
   std::string space;
-  uint64_t sample = 0;                // 0: all
-  bool full = false;                  // also layout, map order, re-encoding, cross tables
+  uint64_t sample = 0;  // 0: all
+  bool full = false;    // also layout, map order, re-encoding, cross tables
 };
 // `ok` is false in the object when anything does not match; an error only if it could not look.
 Result<nlohmann::json> Verify(const JobContext& context, const VerifyOptions& options);
