@@ -4,6 +4,7 @@
 #ifndef ENGRAM_COMPAT_MEMORY_BACKEND_H_
 #define ENGRAM_COMPAT_MEMORY_BACKEND_H_
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,6 +31,19 @@ struct FullRecord {
   uint64_t binding_count = 0;
 };
 
+// Counters since Make(), read at any time.
+struct BackendStats {
+  uint64_t converted_on_read = 0;  // conversions made for reads, each record once per cache stay
+  uint64_t conversion_cache_hits = 0;
+  uint64_t conversions_installed = 0;   // heads written by compare-and-rewrite
+  uint64_t conversions_superseded = 0;  // not installed: written or deleted meanwhile
+  uint64_t install_failures = 0;
+  std::string last_install_failure;  // "" if none
+  uint64_t shadow_compared = 0;
+  uint64_t shadow_mismatches = 0;
+  std::vector<std::string> shadow_mismatch_ids;  // the first 64
+};
+
 // Thread-safe.
 class MemoryBackend {
  public:
@@ -52,7 +66,8 @@ class MemoryBackend {
   virtual Result<Lsn> Remove(std::string_view id) = 0;
   // An unknown id has no LSN (Lsn 0) and is no error.
   virtual Status RemoveBatch(const std::vector<std::string>& ids, std::vector<Lsn>* lsns) = 0;
-  virtual Result<std::optional<FullRecord>> Get(std::string_view id, engine::Embedding* embedding) = 0;
+  virtual Result<std::optional<FullRecord>> Get(std::string_view id,
+                                                engine::Embedding* embedding) = 0;
   virtual Result<bool> Contains(std::string_view id) = 0;
   // Clamps to [0,1], NaN stays. Changes activation only. kNotFound for an unknown id.
   virtual Result<Lsn> UpdateActivation(std::string_view id, float activation) = 0;
@@ -65,8 +80,9 @@ class MemoryBackend {
     uint64_t limit = UINT64_MAX;
     bool embeddings = false;
   };
-  virtual Status Scan(const ScanOptions& options,
-                      const std::function<Result<bool>(const FullRecord&, const engine::Embedding*)>& visit) = 0;
+  virtual Status Scan(
+      const ScanOptions& options,
+      const std::function<Result<bool>(const FullRecord&, const engine::Embedding*)>& visit) = 0;
 
   struct ScoredId {
     std::string id;
@@ -83,14 +99,20 @@ class MemoryBackend {
   virtual Result<bool> RemoveEdge(std::string_view from, std::string_view to) = 0;
   virtual Result<std::vector<Edge>> Neighbours(std::string_view id) = 0;
   virtual Result<std::optional<float>> EdgeWeight(std::string_view from, std::string_view to) = 0;
-  virtual Status AllEdges(const std::function<Result<bool>(std::string_view from, std::string_view to, float weight)>& visit) = 0;
+  virtual Status AllEdges(
+      const std::function<Result<bool>(std::string_view from, std::string_view to, float weight)>&
+          visit) = 0;
   // Each node once, by depth then insertion order, start and depth `depth` included.
-  virtual Result<std::vector<std::string>> TraverseBreadthFirst(std::string_view start, uint32_t depth) = 0;
+  virtual Result<std::vector<std::string>> TraverseBreadthFirst(std::string_view start,
+                                                                uint32_t depth) = 0;
   // One hop: target := min(1, activation + a_source * weight * decay) (column D); unknown targets
   // are skipped, an unknown source counts as 0.5.
   virtual Status SpreadActivation(std::string_view source, float decay) = 0;
 
-  // Typed nodes.
+  // Typed nodes. PutNode replaces the whole node, its type included; bindings and edges stay. The
+  // UUID follows from the id, `node.uuid` is not looked at. kInvalidArgument: fields of the other
+  // type are set. The setters are for Episodes (kInvalidArgument on a Concept, kNotFound without a
+  // record); the consolidation score is clamped to [0,1], NaN stays, strength is kept as given.
   virtual Result<Lsn> PutNode(const engine::DualNode& node, const engine::Embedding& embedding) = 0;
   virtual Result<Lsn> SetStrength(std::string_view id, float strength) = 0;
   virtual Result<Lsn> SetConsolidationScore(std::string_view id, float score) = 0;
@@ -102,13 +124,20 @@ class MemoryBackend {
   };
   // Both nodes must exist (kNotFound); strength and contribution are clamped to [0,1], NaN stays;
   // repeats append.
-  virtual Status AddBinding(std::string_view episode, std::string_view concept_id, float strength, float contribution) = 0;
+  virtual Status AddBinding(std::string_view episode, std::string_view concept_id, float strength,
+                            float contribution) = 0;
   virtual Result<std::vector<BoundNode>> ConceptsOf(std::string_view episode) = 0;
   virtual Result<std::vector<BoundNode>> EpisodesOf(std::string_view concept_id) = 0;
-  virtual Status SpreadThroughBindings(std::string_view source, bool source_is_episode, float decay) = 0;
+  virtual Status SpreadThroughBindings(std::string_view source, bool source_is_episode,
+                                       float decay) = 0;
 
-  // Sets the mode, durable on return. kFailedPrecondition once finalized.
+  // Sets the mode, durable on return. kFailedPrecondition once finalized, and for kFinalized while
+  // a record is still old.
   virtual Status SetMode(engine::Mode mode) = 0;
+  // Installs what reads have converted so far, on the caller's thread (reads themselves leave it
+  // to a short-lived thread of the backend). Nothing in a read-only store or in mode legacy.
+  virtual Status InstallConversions() = 0;
+  virtual BackendStats Stats() = 0;
   virtual engine::Store& store() = 0;
 };
 

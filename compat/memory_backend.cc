@@ -1,0 +1,83 @@
+#include "compat/memory_backend.h"
+
+#include "base/check.h"
+#include "compat/internal/backend.h"
+
+namespace engram::compat {
+
+std::unique_ptr<MemoryBackend> MemoryBackend::Make(engine::Store& store,
+                                                   const BackendOptions& options) {
+  Result<SpaceId> space = SpaceId::Parse(store.space());
+  ENGRAM_CHECK(space.ok());  // the store was opened under it
+  return std::make_unique<internal::Backend>(store, *space, options);
+}
+
+namespace internal {
+
+using engine::Mode;
+
+Backend::Backend(engine::Store& store, SpaceId space, const BackendOptions& options)
+    : store_(store),
+      space_(std::move(space)),
+      cache_(options.conversion_cache_bytes_max),
+      installer_(store, cache_, options.lazy_install_batch) {}
+
+Result<uint64_t> Backend::Count() {
+  ENGRAM_ASSIGN_OR_RETURN(auto view, store_.View());
+  ENGRAM_ASSIGN_OR_RETURN(auto counts, view->Count());
+  return counts.records;
+}
+
+Status Backend::Clear() {
+  ENGRAM_ASSIGN_OR_RETURN(auto txn, store_.Begin());
+  ENGRAM_TRY(txn->Clear());
+  return Commit(txn->Stage()).status();
+}
+
+Status Backend::SetMode(Mode mode) {
+  ENGRAM_ASSIGN_OR_RETURN(auto txn, store_.Begin());
+  Mode current = txn->view().mode();
+  if (current == mode) return AfterEarlierWrites(std::move(txn), Status::Ok());
+  if (current == Mode::kFinalized) {
+    return Status::FailedPrecondition(
+        "the space is finalized: its old heads are gone, so it cannot go back to mode " +
+            std::string(ModeName(mode)),
+        "restore a snapshot taken before engram compact --finalize");
+  }
+  if (mode == Mode::kFinalized) {
+    ENGRAM_ASSIGN_OR_RETURN(auto counts, txn->view().Count());
+    if (counts.old != 0) {
+      return Status::FailedPrecondition(
+          std::to_string(counts.old) + " records are not converted yet",
+          "run engram compact --finalize, which converts and verifies them first");
+    }
+  }
+  ENGRAM_TRY(txn->SetMode(mode));
+  auto staged = txn->Stage();
+  txn.reset();
+  return Commit(std::move(staged)).status();
+}
+
+Status Backend::InstallConversions() {
+  if (store_.read_only()) return Status::Ok();
+  return installer_.InstallPending();
+}
+
+BackendStats Backend::Stats() {
+  LazyInstaller::Counters installs = installer_.counters();
+  BackendStats stats;
+  stats.converted_on_read = converted_on_read_;
+  stats.conversion_cache_hits = cache_hits_;
+  stats.conversions_installed = installs.installed;
+  stats.conversions_superseded = installs.superseded;
+  stats.install_failures = installs.failures;
+  stats.last_install_failure = installs.last_failure;
+  stats.shadow_compared = shadow_compared_;
+  stats.shadow_mismatches = shadow_mismatches_;
+  std::lock_guard lock(shadow_mutex_);
+  stats.shadow_mismatch_ids = shadow_mismatch_ids_;
+  return stats;
+}
+
+}  // namespace internal
+}  // namespace engram::compat
