@@ -23,19 +23,30 @@ struct LogRecord {
   Bytes payload;
 };
 
+// Where the valid prefix of a log ends.
+struct LogEnd {
+  uint64_t segment = 0;  // 0: there is no segment
+  uint64_t epoch = 0;
+  uint64_t offset_bytes = 0;
+  uint32_t chain_crc = 0;  // of the last valid group header
+};
+
 struct RecoveryResult {
-  Lsn last;                 // the last valid LSN (0: none)
-  Lsn first;                // the first LSN still in the log (0: none)
-  bool clean_shutdown = false;
-  bool torn = false;        // damage above every proved LSN: reported, recovery continues after it
-  std::string detail;       // file, offset, expected, actual of the damage
+  Lsn last;                     // the last valid LSN (0: none)
+  Lsn first;                    // the first LSN still in the log (0: none)
+  bool clean_shutdown = false;  // true for a log that was never written, too
+  bool torn = false;   // damage above every proved LSN: reported, recovery continues after it
+  LogEnd end;          // for Log::Open
+  std::string detail;  // file, offset, expected, actual of the damage
   std::vector<std::string> lost;  // salvage only: what was skipped
 };
 
 struct RecoverOptions {
   std::string directory;
   Uuid store_uuid;
-  Lsn applied;           // LSNs up to here are in the store; damage at or below a proved LSN is corruption
+  // LSNs up to here are in the store, and were durable in the log before they got there: a log
+  // that ends below is corrupt (unless it has no segment at all).
+  Lsn applied;
   bool salvage = false;  // skip corrupt stretches and list them instead of refusing
 };
 
@@ -57,7 +68,8 @@ class Log {
   };
   // After a clean shutdown the log continues in its segment, else in a new segment and epoch.
   // Flushes what recovery read before it is trusted.
-  static Result<std::unique_ptr<Log>> Open(FileSystem& fs, Logger& logger, const OpenOptions& options);
+  static Result<std::unique_ptr<Log>> Open(FileSystem& fs, Logger& logger,
+                                           const OpenOptions& options);
   virtual ~Log() = default;
 
   // Queues one record (copied) and returns its LSN (dense). Its place in a pre-written segment is
@@ -79,7 +91,7 @@ class Log {
   virtual Status ReleaseBelow(Lsn lsn) = 0;
   // Flushes the queue and writes the clean-shutdown record; Append is not allowed afterwards.
   virtual Status CloseClean() = 0;
-  virtual uint64_t size_bytes() const = 0;   // of all segments
+  virtual uint64_t size_bytes() const = 0;       // of all segments
   virtual std::string_view io_name() const = 0;  // "uring", "pwrite", "simulated"
 };
 
@@ -89,8 +101,8 @@ struct TailPosition {
   uint64_t epoch = 0;
   uint64_t segment = 0;
   uint64_t offset_bytes = 0;
-  Lsn next;                 // the LSN of the next record to deliver
-  uint32_t chain_crc = 0;   // of the group header before the position
+  Lsn next;                // the LSN of the next record to deliver
+  uint32_t chain_crc = 0;  // of the group header before the position
 };
 std::string EncodeTailPosition(const TailPosition& position);
 Result<TailPosition> DecodeTailPosition(Bytes bytes);  // kUnsupported for another version
