@@ -47,6 +47,8 @@ class LogWriter : public Log {
         files_(fs, options.directory, options.store_uuid, options.log) {}
 
   Status Start(FileSystem& fs, const LogListing& listing);
+  // After a salvage: a new segment at once, so that the damaged ones can be released.
+  Status StartNewSegment();
 
   Result<Lsn> Append(uint8_t type, Bytes payload, const AppendOptions& options) override;
   Lsn next_lsn() const override { return {next_lsn_.load(std::memory_order_acquire)}; }
@@ -60,6 +62,8 @@ class LogWriter : public Log {
 
  private:
   using Guard = std::unique_lock<std::mutex>;
+
+  void AdoptSegments(const LogListing& listing, uint64_t next_lsn);
 
   // Appending.
   Status CheckWritable(Guard&) const;
@@ -147,15 +151,8 @@ Status LogWriter::Start(FileSystem& fs, const LogListing& listing) {
   ENGRAM_TRY(files_.Adopt(listing));
   next_lsn_ = last + 1;
   durable_lsn_ = last;
-  for (const SegmentFile& found : listing.segments) {
-    auto segment = std::make_shared<Segment>();
-    segment->first_lsn = found.header ? found.header->first_lsn : 0;
-    segment->size_bytes = found.file_size_bytes;
-    segment->path = found.path;
-    segment->active = true;
-    segments_.push_back(std::move(segment));
-  }
   if (empty) return Status::Ok();
+  AdoptSegments(listing, last + 1);
   segment_number_ = recovered.end.segment;
   previous_epoch_ = recovered.end.epoch;
   end_offset_bytes_ = recovered.end.offset_bytes;
@@ -168,7 +165,31 @@ Status LogWriter::Start(FileSystem& fs, const LogListing& listing) {
     appending_ = true;
     append_offset_bytes_ = recovered.end.offset_bytes;
   }
-  return Status::Ok();
+  return recovered.lost.empty() ? Status::Ok() : StartNewSegment();
+}
+
+void LogWriter::AdoptSegments(const LogListing& listing, uint64_t next_lsn) {
+  // Backward: a damaged header (salvage) leaves the first LSN unknown; the next one bounds it.
+  for (size_t i = listing.segments.size(); i-- > 0;) {
+    const SegmentFile& found = listing.segments[i];
+    if (found.header) next_lsn = found.header->first_lsn;
+    auto segment = std::make_shared<Segment>();
+    segment->first_lsn = next_lsn;
+    segment->size_bytes = found.file_size_bytes;
+    segment->path = found.path;
+    segment->active = true;
+    segments_.push_front(std::move(segment));
+  }
+}
+
+Status LogWriter::StartNewSegment() {
+  Guard lock(mutex_);
+  ENGRAM_TRY(ReserveSegment(lock, kPageSizeBytes, true));
+  UseNextSegment();
+  OpenGroup();
+  queue_.back()->flags = kGroupFlagCleanShutdown;
+  wrote_ = true;
+  return FlushAll(lock);
 }
 
 // ---- Appending ----
