@@ -1,0 +1,308 @@
+#include "cli/arguments.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <functional>
+
+#include "cli/job_commands.h"
+#include "cli/memory_commands.h"
+
+namespace engram::cli {
+namespace {
+
+constexpr char kCommonFlags[] =
+    "\nFlags of every command: --data-root, --space, --json, --quiet, --log-level, --log-io "
+    "(engram --help).";
+
+// All values that the parser fills.
+struct Flags {
+  GlobalFlags global;
+  MemoryReadFlags read;
+  MemoryWriteFlags write;
+  std::string id;
+  MigrateFlags migrate;
+  VerifyFlags verify;
+  bool finalize = false;
+  std::optional<std::string> mode;
+  std::vector<std::string> inspect;
+};
+
+using Command = std::function<int(Session&)>;
+
+class Grammar {
+ public:
+  Grammar() : app_("Engram's dual-memory storage engine.", "engram") {
+    app_.set_version_flag("--version", "engram " ENGRAM_VERSION);
+    app_.fallthrough();
+    app_.require_subcommand(1);
+    app_.footer(
+        "Example:\n  engram migrate-dual --source /var/lib/engram --data-root ./engram-data\n"
+        "  engram verify --source /var/lib/engram\n  engram memory list --jsonl | head\n\n"
+        "Exit codes: 0 done and true; 1 failed, refused, or found a mismatch; 2 wrong usage.");
+    AddGlobalFlags();
+    AddMemory();
+    AddMigrate();
+    AddVerify(app_.add_subcommand("verify", "Recompute every digest and compare"));
+    AddCompact();
+    AddSpace();
+    AddInspect();
+  }
+
+  // Throws what CLI11 throws.
+  void Parse(std::vector<std::string> arguments) {
+    std::reverse(arguments.begin(), arguments.end());
+    app_.parse(std::move(arguments));
+  }
+  int Exit(const CLI::ParseError& error) { return app_.exit(error); }
+  const Flags& flags() const { return flags_; }
+  // What was chosen; set by a successful Parse().
+  const Command& command() const { return command_; }
+
+ private:
+  void Example(CLI::App* command, const std::string& example) {
+    command->footer("Example:\n  " + example + kCommonFlags);
+  }
+  void Runs(CLI::App* command, Command run) {
+    command->callback([this, run = std::move(run)] {
+      if (!command_) command_ = run;
+    });
+  }
+
+  void AddGlobalFlags() {
+    GlobalFlags& g = flags_.global;
+    app_.add_option("--data-root", g.data_root,
+                    "Folder of the spaces (else ENGRAM_DATA_DIR, else ./engram-data)");
+    app_.add_option("--space", g.space, "Space to work on (default \"default\")");
+    app_.add_flag("--all-spaces", g.all_spaces, "Every space below the data root");
+    app_.add_flag("--json", g.json, "One JSON object on stdout, also on failure");
+    app_.add_flag("--quiet", g.quiet, "No progress and no closing lines");
+    app_.add_option("--log-level", g.log_level, "debug, info, warn, error or off (default warn)");
+    app_.add_option("--log-io", g.log_io, "I/O of the log: auto, uring or pwrite (default auto)");
+    app_.add_option("--plugin", g.plugin,
+                    "Storage engine library (else ENGRAM_STORAGE_PLUGIN, else the installed one)");
+  }
+
+  void AddReadFlags(CLI::App* command) {
+    command->add_option("--view", flags_.read.view, "memory or dual (default memory)")
+        ->check(CLI::IsMember({"memory", "dual"}));
+    command->add_flag("--exact", flags_.read.exact, "Floats as the 8 hex digits of their bits");
+    command->add_flag("--embeddings", flags_.read.embeddings, "Also print the 768 floats");
+    command->add_flag("--jsonl", flags_.read.jsonl, "One JSON object a line");
+  }
+
+  void AddMemory() {
+    CLI::App* memory = app_.add_subcommand("memory", "Read and write memories");
+    memory->require_subcommand(1);
+    Example(memory, "engram memory list --jsonl");
+
+    CLI::App* list = memory->add_subcommand("list", "All memories, sorted by the bytes of the id");
+    AddReadFlags(list);
+    list->add_option("--after", flags_.read.after, "Start behind this id");
+    list->add_option("--limit", flags_.read.limit, "At most this many");
+    Example(list, "engram memory list --jsonl --view dual --exact --embeddings > all.jsonl");
+    Runs(list, [this](Session& s) { return MemoryList(s, flags_.read); });
+
+    CLI::App* get = memory->add_subcommand("get", "One memory; exit code 1 if there is none");
+    get->add_option("id", flags_.id, "Its id (after -- if it starts with a hyphen)")->required();
+    AddReadFlags(get);
+    Example(get, "engram memory get mem_1eaf9207 --json");
+    Runs(get, [this](Session& s) { return MemoryGet(s, flags_.id, flags_.read); });
+
+    CLI::App* put = memory->add_subcommand(
+        "put", "Store each line, replacing the whole memory; prints {\"id\",\"lsn\"} when durable");
+    put->add_option("--jsonl", flags_.write.jsonl, "File of JSON lines, or - for stdin")
+        ->required();
+    Example(put,
+            "engram memory list --jsonl --exact --embeddings | engram memory put "
+            "--space copy --jsonl -");
+    Runs(put, [this](Session& s) { return MemoryPut(s, flags_.write); });
+
+    CLI::App* remove = memory->add_subcommand("delete", "Delete memories by id");
+    remove->add_option("id", flags_.write.ids, "Ids (after -- if one starts with a hyphen)")
+        ->allow_extra_args(false);
+    remove->add_option("--jsonl", flags_.write.jsonl, "File of {\"id\"} lines, or - for stdin");
+    Example(remove, "engram memory delete mem_1eaf9207 mem_9579a7d2");
+    Runs(remove, [this](Session& s) { return MemoryDelete(s, flags_.write); });
+  }
+
+  void AddMigrate() {
+    CLI::App* migrate = app_.add_subcommand(
+        "migrate-dual", "Bring memories in, convert them to dual nodes, prove nothing was lost");
+    migrate->require_subcommand(0, 1);
+    AddMigrateFlags(migrate);
+    Example(migrate,
+            "engram migrate-dual --source /var/lib/engram --data-root ./engram-data\n"
+            "  engram migrate-dual --source /var/lib/engram --dry-run --json\n"
+            "  engram migrate-dual --space production --resume");
+    CLI::App* verify = migrate->add_subcommand("verify", "The same as `engram verify`");
+    AddVerify(verify);
+    AddMigrateJob(migrate, "status", "Mode, phase and counts of the spaces", MigrateStatus);
+    AddMigrateJob(migrate, "rollback", "Serve memories from the old records again",
+                  MigrateRollback);
+    AddMigrateJob(migrate, "can-rollback", "Whether a rollback is possible; 1 if not",
+                  MigrateCanRollback);
+    CLI::App* estimate = migrate->add_subcommand("estimate", "Predict bytes and seconds (dry run)");
+    AddMigrateFlags(estimate);
+    Example(estimate, "engram migrate-dual estimate --source /var/lib/engram --json");
+    Runs(estimate, [this](Session& s) {
+      MigrateFlags dry = flags_.migrate;
+      dry.dry_run = true;
+      return MigrateDual(s, dry);
+    });
+    AddServerCommand(migrate, "pause", "Pause the running server's migration");
+    AddServerCommand(migrate, "resume", "Continue the running server's migration");
+    AddServerCommand(migrate, "throttle", "Change the running server's rate limit")
+        ->add_option("--rate-limit", flags_.migrate.rate_limit, "Nodes a second, 0: none");
+    Runs(migrate, [this](Session& s) { return MigrateDual(s, flags_.migrate); });
+  }
+
+  void AddMigrateFlags(CLI::App* command) {
+    MigrateFlags& m = flags_.migrate;
+    command->add_option("--source", m.source,
+                        "Upstream data root or folder of wal-*.log files; without it the old "
+                        "records of the space itself are converted");
+    command->add_option("--mode", m.mode, "offline (default) or online, with the server")
+        ->check(CLI::IsMember({"offline", "online"}));
+    command->add_flag("--dry-run", m.dry_run, "Predict, create and change nothing");
+    command->add_flag("--resume", m.resume, "Continue from the checkpoint");
+    command->add_option("--batch-size", m.batch_size, "Nodes per unit of work (default 1000)")
+        ->check(CLI::PositiveNumber);
+    command
+        ->add_option("--checkpoint-interval", m.checkpoint_interval,
+                     "Nodes between checkpoints (default 10000)")
+        ->check(CLI::PositiveNumber);
+    command
+        ->add_option("--memory-budget-mb", m.memory_budget_mb,
+                     "Memory for work in flight (default 512)")
+        ->check(CLI::PositiveNumber);
+    command->add_option("--rate-limit", m.rate_limit, "Nodes a second, 0: none (default)");
+    command
+        ->add_option("--parallel-workers", m.parallel_workers,
+                     "Worker threads (default half the cores)")
+        ->check(CLI::PositiveNumber);
+    command->add_flag("--no-history-scan", m.no_history_scan,
+                      "Convert only what is written while it runs");
+  }
+
+  void AddMigrateJob(CLI::App* migrate, const std::string& name, const std::string& text,
+                     int (*run)(Session&)) {
+    CLI::App* command = migrate->add_subcommand(name, text);
+    Example(command, "engram migrate-dual " + name + " --space production --json");
+    Runs(command, run);
+  }
+
+  CLI::App* AddServerCommand(CLI::App* migrate, const std::string& name, const std::string& text) {
+    CLI::App* command = migrate->add_subcommand(name, text);
+    Example(command, "engram migrate-dual " + name + " --space production" +
+                         (name == "throttle" ? " --rate-limit 5000" : ""));
+    Runs(command, [name](Session& s) { return RefuseWithoutServer(s, "migrate-dual " + name); });
+    return command;
+  }
+
+  void AddVerify(CLI::App* verify) {
+    verify->add_option("--source", flags_.verify.source,
+                       "Also compare with the records of this upstream directory");
+    verify->add_option("--sample", flags_.verify.sample, "Check this many records (default all)")
+        ->check(CLI::PositiveNumber);
+    verify->add_flag("--full", flags_.verify.full,
+                     "Also layouts, map order, re-encoding and cross tables");
+    Example(verify, "engram verify --source /var/lib/engram --full --json");
+    Runs(verify, [this](Session& s) {
+      VerifyFlags chosen = flags_.verify;
+      if (!chosen.source) chosen.source = flags_.migrate.source;
+      return Verify(s, chosen);
+    });
+  }
+
+  void AddCompact() {
+    CLI::App* compact = app_.add_subcommand("compact", "Rewrite the store without its waste");
+    compact->add_flag("--finalize", flags_.finalize,
+                      "Convert and verify what is old, then drop all old records: no way back");
+    Example(compact, "engram compact --space production --finalize");
+    Runs(compact, [this](Session& s) { return Compact(s, flags_.finalize); });
+  }
+
+  void AddSpace() {
+    CLI::App* space = app_.add_subcommand("space", "Modes and statistics of spaces");
+    space->require_subcommand(1);
+    Example(space, "engram space list --json");
+    CLI::App* mode = space->add_subcommand("mode", "Print or set the mode of a space, offline");
+    mode->add_option("mode", flags_.mode, "legacy or dual; creates the space if it is new")
+        ->check(CLI::IsMember({"legacy", "dual"}));
+    Example(mode, "engram space mode dual --space production");
+    Runs(mode, [this](Session& s) { return SpaceMode(s, flags_.mode); });
+    CLI::App* list = space->add_subcommand("list", "Statistics of every space");
+    Example(list, "engram space list --json");
+    Runs(list, SpaceList);
+    CLI::App* stats = space->add_subcommand("stats", "Statistics of one space");
+    Example(stats, "engram space stats --space production --json");
+    Runs(stats, SpaceStats);
+  }
+
+  void AddInspect() {
+    CLI::App* inspect = app_.add_subcommand(
+        "inspect", "What is physically in a source, a log or a store; changes nothing");
+    inspect->prefix_command();
+    Example(inspect,
+            "engram inspect source /var/lib/engram/default --jsonl\n"
+            "  engram inspect log ./engram-data/default\n"
+            "  engram inspect store ./engram-data/default");
+    Runs(inspect, [inspect](Session& s) { return Inspect(s, inspect->remaining()); });
+  }
+
+  CLI::App app_;
+  Flags flags_;
+  Command command_;
+};
+
+// "--after=" is an empty value, not a missing one.
+std::vector<std::string> SplitEmptyValues(const std::vector<std::string>& words) {
+  std::vector<std::string> arguments;
+  bool flags = true;
+  for (size_t i = 1; i < words.size(); ++i) {
+    const std::string& word = words[i];
+    flags = flags && word != "--";
+    const bool empty_value =
+        flags && word.size() > 3 && word.starts_with("--") && word.find('=') == word.size() - 1;
+    arguments.push_back(empty_value ? word.substr(0, word.size() - 1) : word);
+    if (empty_value) arguments.emplace_back();
+  }
+  return arguments;
+}
+
+// --json is known before the rest of the line makes sense.
+bool WantsJson(const std::vector<std::string>& words) {
+  for (const std::string& word : words) {
+    if (word == "--") return false;
+    if (word == "--json" || word == "--json=true") return true;
+  }
+  return false;
+}
+
+int UsageError(const std::vector<std::string>& words, const CLI::ParseError& error) {
+  Console console({.json = WantsJson(words)});
+  std::string message = error.what();
+  std::replace(message.begin(), message.end(), '\n', ' ');
+  return console.FailUsage(
+      Status::InvalidArgument(message, "see `engram --help`, or --help behind a command"));
+}
+
+}  // namespace
+
+int RunCommandLine(const std::vector<std::string>& words) {
+  Grammar grammar;
+  try {
+    grammar.Parse(SplitEmptyValues(words));
+  } catch (const CLI::ParseError& error) {
+    // --help and --version are "errors" of CLI11 with exit code 0.
+    if (error.get_exit_code() == 0) return grammar.Exit(error);
+    return UsageError(words, error);
+  }
+  const GlobalFlags& global = grammar.flags().global;
+  Console console({.json = global.json, .quiet = global.quiet});
+  auto session = Session::Make(global, console, words);
+  if (!session.ok()) return console.FailUsage(session.status());
+  return grammar.command()(**session);
+}
+
+}  // namespace engram::cli

@@ -1,0 +1,271 @@
+#include "cli/job_commands.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <functional>
+
+#include "base/clock.h"
+#include "cli/memory_json.h"
+#include "cli/progress_view.h"
+#include "cli/report_text.h"
+#include "cli/signals.h"
+
+namespace engram::cli {
+namespace {
+
+using plugin::Engine;
+using plugin::Job;
+
+// One job on one space (or on all, for migrate): its report as JSON text.
+using SpaceJob = std::function<Result<std::string>(Engine&, const std::string& space, const Job&)>;
+using ReportToText = std::string (*)(const Report&);
+
+Result<Report> ParseReport(const std::string& json) {
+  Report report = Report::parse(json, nullptr, /*allow_exceptions=*/false);
+  if (report.is_object()) return report;
+  return Status::Fatal("the storage engine delivered a report that is not a JSON object",
+                       "install the engine and the program of the same release");
+}
+
+bool IsTrue(const Report& report, const char* key) {
+  const auto found = report.find(key);
+  return found == report.end() || *found != Report(false);
+}
+
+std::string Dump(const Report& report) {
+  // Ids are valid UTF-8; a file name in a damage list need not be.
+  return report.dump(-1, ' ', false, Report::error_handler_t::replace);
+}
+
+int PrintReport(Console& console, const Report& report, ReportToText to_text) {
+  const bool ok = IsTrue(report, "ok");
+  if (console.json()) {
+    Status written = console.Write(Dump(report) + "\n");
+    if (!written.ok()) return console.Fail(written);
+  } else {
+    console.Answer(to_text(report));
+  }
+  return ok ? kExitDone : kExitFailed;
+}
+
+Report ErrorReport(const std::string& space, const Status& error) {
+  return {{"space", space},
+          {"ok", false},
+          {"error",
+           {{"code", StatusCodeName(error.code())},
+            {"message", error.message()},
+            {"hint", HintOf(error)}}}};
+}
+
+// A job's error as the user sees it: an interrupted one says how to go on.
+Status Explained(Session& session, const Status& error) {
+  if (error.code() != StatusCode::kCancelled) return error;
+  return error.WithHint("resume with: " + session.ResumeCommand());
+}
+
+class JobRunner {
+ public:
+  JobRunner(Session& session, const ProgressStyle& style)
+      : session_(session), view_(stderr, Terminal(style), Clock::System()) {
+    if (!session.console().quiet()) {
+      job_.progress = [this](const engram_se_progress& p) { view_.Update(p); };
+    }
+    job_.cancel = &CancelFlag();
+  }
+  JobRunner(const JobRunner&) = delete;
+  JobRunner& operator=(const JobRunner&) = delete;
+
+  // The report of one space.
+  Result<Report> Run(const std::string& space, const SpaceJob& job) {
+    ENGRAM_ASSIGN_OR_RETURN(auto engine, session_.OpenEngine());
+    ENGRAM_ASSIGN_OR_RETURN(const std::string json, job(*engine, space, job_));
+    return ParseReport(json);
+  }
+
+ private:
+  static ProgressStyle Terminal(ProgressStyle style) {
+    style.terminal = isatty(STDERR_FILENO) != 0;
+    return style;
+  }
+
+  Session& session_;
+  ProgressView view_;
+  Job job_;
+};
+
+// {"ok", "spaces": [...]}: a space whose job fails is listed with its error, the others go on.
+Result<Report> RunOnEach(Session& session, JobRunner* runner,
+                         const std::vector<std::string>& spaces, const SpaceJob& job) {
+  Report all = {{"ok", true}, {"spaces", Report::array()}};
+  for (const std::string& space : spaces) {
+    Result<Report> one = runner->Run(space, job);
+    if (!one.ok() && one.status().code() == StatusCode::kCancelled) return one.status();
+    Report element = one.ok() ? *one : ErrorReport(space, Explained(session, one.status()));
+    if (!element.contains("space")) element["space"] = space;
+    if (!IsTrue(element, "ok")) all["ok"] = false;
+    all["spaces"].push_back(std::move(element));
+  }
+  return all;
+}
+
+// The object of --space, or {"ok", "spaces"} with --all-spaces.
+int RunReport(Session& session, const ProgressStyle& style, ReportToText to_text,
+              const SpaceJob& job) {
+  Console& console = session.console();
+  JobRunner runner(session, style);
+  auto spaces = session.Spaces();
+  if (!spaces.ok()) return console.Fail(spaces.status());
+  Result<Report> report = session.all_spaces() ? RunOnEach(session, &runner, *spaces, job)
+                                               : runner.Run(session.space(), job);
+  if (!report.ok()) return console.Fail(Explained(session, report.status()));
+  return PrintReport(console, *report, to_text);
+}
+
+// {"ok", "spaces"} of the given space, or of every space of the data root.
+Result<Report> ListReport(Session& session, bool every_space, const SpaceJob& job) {
+  JobRunner runner(session, {});
+  if (!every_space) {
+    ENGRAM_ASSIGN_OR_RETURN(Report one, runner.Run(session.space(), job));
+    const bool ok = IsTrue(one, "ok");
+    return Report{{"ok", ok}, {"spaces", Report::array({std::move(one)})}};
+  }
+  ENGRAM_ASSIGN_OR_RETURN(auto engine, session.OpenEngine());
+  ENGRAM_ASSIGN_OR_RETURN(const auto spaces, engine->ListSpaces());
+  return RunOnEach(session, &runner, spaces, job);
+}
+
+int RunList(Session& session, ReportToText to_text, bool every_space, const SpaceJob& job) {
+  Result<Report> report = ListReport(session, every_space, job);
+  if (!report.ok()) return session.console().Fail(report.status());
+  return PrintReport(session.console(), *report, to_text);
+}
+
+uint32_t MigrateFlagBits(const MigrateFlags& flags) {
+  return (flags.dry_run ? ENGRAM_SE_MIGRATE_DRY_RUN : 0) |
+         (flags.resume ? ENGRAM_SE_MIGRATE_RESUME : 0) |
+         (flags.no_history_scan ? ENGRAM_SE_MIGRATE_NO_HISTORY_SCAN : 0);
+}
+
+uint32_t ModeFromText(const std::string& text) {
+  return text == "dual" ? ENGRAM_SE_MODE_DUAL : ENGRAM_SE_MODE_LEGACY;
+}
+
+}  // namespace
+
+int MigrateDual(Session& session, const MigrateFlags& flags) {
+  if (flags.mode == "online") return RefuseWithoutServer(session, "migrate-dual --mode online");
+  Console& console = session.console();
+  JobRunner runner(session,
+                   {.tag = "migration",
+                    .verb = flags.dry_run ? "dry run of the migration" : flags.mode + " migration",
+                    .batch_size = flags.batch_size,
+                    .memory_budget_mb = flags.memory_budget_mb,
+                    .rate_limit_per_second = flags.rate_limit});
+  plugin::MigrateOptions options;
+  options.source = flags.source;
+  if (session.space_given()) options.space = session.space();
+  options.flags = MigrateFlagBits(flags);
+  options.batch_size = flags.batch_size;
+  options.checkpoint_interval = flags.checkpoint_interval;
+  options.memory_budget_mb = flags.memory_budget_mb;
+  options.rate_limit_per_second = flags.rate_limit;
+  options.parallel_workers = flags.parallel_workers;
+  Result<Report> report =
+      runner.Run(session.space(), [&](Engine& engine, const std::string&, const Job& job) {
+        return engine.Migrate(options, job);
+      });
+  if (!report.ok()) return console.Fail(Explained(session, report.status()));
+  return PrintReport(console, *report, MigrateText);
+}
+
+int Verify(Session& session, const VerifyFlags& flags) {
+  return RunReport(
+      session, {.tag = "verify", .verb = "verification"}, VerifyText,
+      [&](Engine& engine, const std::string& space, const Job& job) {
+        return engine.Verify(
+            {.space = space, .source = flags.source, .sample = flags.sample, .full = flags.full},
+            job);
+      });
+}
+
+int MigrateStatus(Session& session) {
+  return RunList(session, StatusText, !session.space_given(),
+                 [](Engine& engine, const std::string& space, const Job& job) {
+                   return engine.MigrationStatus(space, job);
+                 });
+}
+
+int MigrateRollback(Session& session) {
+  return RunReport(session, {.tag = "rollback", .verb = "rollback"}, RollbackText,
+                   [](Engine& engine, const std::string& space, const Job& job) {
+                     return engine.Rollback(space, job);
+                   });
+}
+
+int MigrateCanRollback(Session& session) {
+  return RunReport(session, {}, PlainText,
+                   [](Engine& engine, const std::string& space, const Job& job) {
+                     return engine.CanRollback(space, job);
+                   });
+}
+
+int RefuseWithoutServer(Session& session, const std::string& command) {
+  return session.console().Fail(Status::FailedPrecondition(
+      "`engram " + command + "` needs the running server of this data root, and none is running",
+      "an offline migration is stopped with Ctrl-C and continued with `engram migrate-dual "
+      "--resume`; its speed is set with --rate-limit"));
+}
+
+int Compact(Session& session, bool finalize) {
+  return RunReport(session, {.tag = "compact", .verb = "compaction"}, CompactText,
+                   [&](Engine& engine, const std::string& space, const Job& job) {
+                     return engine.Compact({.space = space, .finalize = finalize}, job);
+                   });
+}
+
+int SpaceMode(Session& session, const std::optional<std::string>& mode) {
+  Console& console = session.console();
+  auto space = session.OpenSpace(mode ? ENGRAM_SE_ACCESS_CREATE : ENGRAM_SE_ACCESS_READ_ONLY);
+  if (!space.ok()) return console.Fail(space.status());
+  if (mode) {
+    Status set = (*space)->SetMode(ModeFromText(*mode));
+    if (!set.ok()) return console.Fail(set);
+  }
+  Result<uint32_t> now = (*space)->Mode();
+  if (!now.ok()) return console.Fail(now.status());
+  Status closed = (*space)->Close();
+  if (!closed.ok()) return console.Fail(closed);
+  Report report = {{"ok", true}, {"space", session.space()}, {"mode", ModeText(*now)}};
+  return PrintReport(console, report, PlainText);
+}
+
+int SpaceList(Session& session) {
+  return RunList(session, SpacesText, /*every_space=*/true,
+                 [](Engine& engine, const std::string& space, const Job& job) {
+                   return engine.SpaceStats(space, job);
+                 });
+}
+
+int SpaceStats(Session& session) {
+  return RunList(session, SpacesText, session.all_spaces(),
+                 [](Engine& engine, const std::string& space, const Job& job) {
+                   return engine.SpaceStats(space, job);
+                 });
+}
+
+int Inspect(Session& session, const std::vector<std::string>& arguments) {
+  Console& console = session.console();
+  Result<std::string> program = BesideProgram("engram-inspect");
+  if (!program.ok()) return console.Fail(program.status());
+  std::vector<std::string> words = {*program};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  execv(program->c_str(), argv.data());
+  return console.Fail(Status::FromErrno(errno, "start " + *program)
+                          .WithHint("engram-inspect is installed beside engram: install again"));
+}
+
+}  // namespace engram::cli

@@ -1,0 +1,50 @@
+// engram migrate-dual ..., verify, compact, space ...: commands whose result is a report.
+#ifndef ENGRAM_CLI_JOB_COMMANDS_H_
+#define ENGRAM_CLI_JOB_COMMANDS_H_
+
+#include <optional>
+#include <string>
+
+#include "cli/session.h"
+
+namespace engram::cli {
+
+struct MigrateFlags {
+  std::optional<std::string> source;
+  std::string mode = "offline";  // or "online"
+  bool dry_run = false;
+  bool resume = false;
+  bool no_history_scan = false;
+  uint64_t batch_size = 1000;
+  uint64_t checkpoint_interval = 10000;
+  uint64_t memory_budget_mb = 512;
+  uint64_t rate_limit = 0;        // 0: none
+  uint32_t parallel_workers = 0;  // 0: cores / 2, at least 1
+};
+struct VerifyFlags {
+  std::optional<std::string> source;
+  uint64_t sample = 0;  // 0: all
+  bool full = false;
+};
+
+// Each returns the exit code.
+int MigrateDual(Session& session, const MigrateFlags& flags);
+int Verify(Session& session, const VerifyFlags& flags);
+int MigrateStatus(Session& session);
+int MigrateRollback(Session& session);
+int MigrateCanRollback(Session& session);
+// pause, resume, throttle: they control a running server.
+int RefuseWithoutServer(Session& session, const std::string& command);
+int Compact(Session& session, bool finalize);
+
+// Prints the mode, or with a value sets it; a space that does not exist yet is created then.
+int SpaceMode(Session& session, const std::optional<std::string>& mode);
+int SpaceList(Session& session);
+int SpaceStats(Session& session);
+
+// Replaces this process by engram-inspect. Returns only if that fails.
+int Inspect(Session& session, const std::vector<std::string>& arguments);
+
+}  // namespace engram::cli
+
+#endif  // ENGRAM_CLI_JOB_COMMANDS_H_

@@ -1,0 +1,86 @@
+#include "cli/json_text.h"
+
+#include <bit>
+#include <charconv>
+#include <cmath>
+
+namespace engram::cli {
+namespace {
+
+constexpr char kHexDigits[] = "0123456789abcdef";
+
+void AppendEscaped(unsigned char c, std::string* out) {
+  switch (c) {
+    case '"':
+      *out += "\\\"";
+      return;
+    case '\\':
+      *out += "\\\\";
+      return;
+    case '\n':
+      *out += "\\n";
+      return;
+    case '\r':
+      *out += "\\r";
+      return;
+    case '\t':
+      *out += "\\t";
+      return;
+    default:
+      *out += "\\u00";
+      *out += kHexDigits[c >> 4];
+      *out += kHexDigits[c & 15];
+  }
+}
+
+bool NeedsEscape(unsigned char c) { return c < 0x20 || c == '"' || c == '\\'; }
+
+}  // namespace
+
+void AppendJsonString(std::string_view utf8, std::string* out) {
+  *out += '"';
+  size_t start = 0;
+  for (size_t i = 0; i < utf8.size(); ++i) {
+    if (!NeedsEscape(static_cast<unsigned char>(utf8[i]))) continue;
+    out->append(utf8, start, i - start);
+    AppendEscaped(static_cast<unsigned char>(utf8[i]), out);
+    start = i + 1;
+  }
+  out->append(utf8, start);
+  *out += '"';
+}
+
+void AppendJsonFloat(float value, FloatStyle style, std::string* out) {
+  if (style == FloatStyle::kExact) {
+    const auto bits = std::bit_cast<uint32_t>(value);
+    char text[10] = {'"', 0, 0, 0, 0, 0, 0, 0, 0, '"'};
+    for (int i = 0; i < 8; ++i) text[1 + i] = kHexDigits[(bits >> (28 - 4 * i)) & 15];
+    out->append(text, sizeof text);
+    return;
+  }
+  if (!std::isfinite(value)) {
+    *out += std::isnan(value) ? "\"NaN\"" : value > 0 ? "\"Infinity\"" : "\"-Infinity\"";
+    return;
+  }
+  char text[32];
+  const auto end = std::to_chars(text, text + sizeof text, value).ptr;
+  out->append(text, end);
+  if (value == 0 && std::signbit(value)) *out += ".0";  // many readers take "-0" for an integer
+}
+
+void AppendJsonInteger(uint64_t value, std::string* out) {
+  char text[24];
+  const auto end = std::to_chars(text, text + sizeof text, value).ptr;
+  out->append(text, end);
+}
+
+std::string* ObjectText::Key(std::string_view key) {
+  if (!first_) *out_ += ',';
+  first_ = false;
+  *out_ += '"';
+  *out_ += key;
+  *out_ += "\":";
+  return out_;
+}
+
+}  // namespace engram::cli

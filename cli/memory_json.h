@@ -1,0 +1,26 @@
+// A memory as JSON text: the keys of the command line's contract, in its order.
+#ifndef ENGRAM_CLI_MEMORY_JSON_H_
+#define ENGRAM_CLI_MEMORY_JSON_H_
+
+#include <string>
+
+#include "cli/json_text.h"
+#include "engram/engram_storage_engine.h"
+
+namespace engram::cli {
+
+struct MemoryStyle {
+  FloatStyle floats = FloatStyle::kDecimal;
+  bool dual_view = false;   // adds `node` and `format`
+  bool embeddings = false;  // adds `embedding`; the record must have been read with it
+};
+
+// Appends one object, without a line end.
+void AppendMemoryJson(const engram_se_memory& memory, const MemoryStyle& style, std::string* out);
+
+std::string_view TierText(uint32_t tier);  // "hot", "warm", "cold"
+std::string_view ModeText(uint32_t mode);  // "legacy", ... , "" for an unknown one
+
+}  // namespace engram::cli
+
+#endif  // ENGRAM_CLI_MEMORY_JSON_H_

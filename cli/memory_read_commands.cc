@@ -1,0 +1,148 @@
+#include "cli/memory_commands.h"
+#include "cli/memory_json.h"
+
+namespace engram::cli {
+namespace {
+
+constexpr size_t kFlushSizeBytes = 256u << 10;
+constexpr size_t kExcerptSizeBytes = 60;
+
+using plugin::ToView;
+
+MemoryStyle StyleOf(const MemoryReadFlags& flags) {
+  return {.floats = flags.exact ? FloatStyle::kExact : FloatStyle::kDecimal,
+          .dual_view = flags.view == "dual",
+          .embeddings = flags.embeddings};
+}
+
+bool IsOpen(const engram_se_memory& m, uint64_t bit) { return (m.present & bit) != 0; }
+
+std::string SummaryLine(const engram_se_memory& m) {
+  std::string activation;
+  AppendJsonFloat(m.activation, FloatStyle::kDecimal, &activation);
+  const std::string content =
+      IsOpen(m, ENGRAM_SE_HAS_CONTENT) ? Printable(ToView(m.content), kExcerptSizeBytes) : "-";
+  return Printable(ToView(m.id), 200) + "  " + std::string(TierText(m.tier)) + "  " + activation +
+         "  " + content;
+}
+
+// Collects output and writes it in large pieces; remembers the first failure.
+class Stream {
+ public:
+  explicit Stream(Console& console) : console_(console) {}
+  std::string& text() { return text_; }
+  bool FlushIfLarge() { return text_.size() < kFlushSizeBytes || Flush(); }
+  bool Flush() {
+    if (status_.ok()) status_ = console_.Write(text_);
+    text_.clear();
+    return status_.ok();
+  }
+  const Status& status() const { return status_; }
+
+ private:
+  Console& console_;
+  std::string text_;
+  Status status_;
+};
+
+plugin::ScanOptions ScanOf(const MemoryReadFlags& flags) {
+  return {.after = flags.after, .limit = flags.limit.value_or(0), .embeddings = flags.embeddings};
+}
+
+Status ScanInto(Session& session, plugin::Space& space, const MemoryReadFlags& flags,
+                Stream* stream, uint64_t* count) {
+  const MemoryStyle style = StyleOf(flags);
+  const bool one_object = !flags.jsonl && session.console().json();
+  if (flags.limit && *flags.limit == 0) return Status::Ok();
+  return space.Scan(ScanOf(flags), [&](const engram_se_memory& memory) {
+    if (!flags.jsonl && !one_object) {
+      session.console().Answer(SummaryLine(memory));
+    } else {
+      if (one_object && *count > 0) stream->text() += ',';
+      AppendMemoryJson(memory, style, &stream->text());
+      if (flags.jsonl) stream->text() += '\n';
+    }
+    ++*count;
+    return stream->FlushIfLarge();
+  });
+}
+
+// Ends the one object of --json: what failed is said inside it.
+void CloseListObject(const Status& scanned, uint64_t count, std::string* out) {
+  *out += "],\"count\":";
+  AppendJsonInteger(count, out);
+  *out += scanned.ok() ? ",\"ok\":true" : ",\"ok\":false";
+  if (!scanned.ok()) {
+    *out += ",\"error\":";
+    ObjectText error(out);
+    error.String("code", StatusCodeName(scanned.code()));
+    error.String("message", scanned.message());
+    error.String("hint", HintOf(scanned));
+    error.Close();
+  }
+  *out += "}\n";
+}
+
+void SayMemory(Console& console, const engram_se_memory& m) {
+  console.Answer("id          " + Printable(ToView(m.id), 400));
+  if (IsOpen(m, ENGRAM_SE_HAS_CONTENT)) {
+    console.Answer("content     " + Printable(ToView(m.content), 2000));
+  }
+  std::string numbers = "activation  ";
+  AppendJsonFloat(m.activation, FloatStyle::kDecimal, &numbers);
+  numbers += " (" + std::string(TierText(m.tier)) + ")\nconfidence  ";
+  AppendJsonFloat(m.confidence_encoding, FloatStyle::kDecimal, &numbers);
+  console.Answer(numbers);
+  if (IsOpen(m, ENGRAM_SE_HAS_CREATED_AT)) {
+    console.Answer("created     " + std::string(ToView(m.created_at)));
+  }
+  if (IsOpen(m, ENGRAM_SE_HAS_WHEN)) console.Answer("when        " + std::string(ToView(m.when)));
+  console.Answer(std::string("type        ") +
+                 (m.node_type == ENGRAM_SE_NODE_CONCEPT ? "concept" : "episode") + ", stored as " +
+                 (m.format == ENGRAM_SE_FORMAT_DUAL ? "dual" : "old") + " record, lsn " +
+                 std::to_string(m.lsn));
+}
+
+}  // namespace
+
+int MemoryList(Session& session, const MemoryReadFlags& flags) {
+  Console& console = session.console();
+  auto space = session.OpenSpace(ENGRAM_SE_ACCESS_READ_ONLY);
+  if (!space.ok()) return console.Fail(space.status());
+  Stream stream(console);
+  const bool one_object = console.json() && !flags.jsonl;
+  if (one_object) {
+    stream.text() += "{\"space\":";
+    AppendJsonString(session.space(), &stream.text());
+    stream.text() += ",\"memories\":[";
+  }
+  uint64_t count = 0;
+  Status scanned = ScanInto(session, **space, flags, &stream, &count);
+  if (one_object && stream.status().ok()) CloseListObject(scanned, count, &stream.text());
+  stream.Flush();
+  if (!stream.status().ok()) return console.Fail(stream.status());
+  if (!scanned.ok()) return one_object ? kExitFailed : console.Fail(scanned);
+  if (!flags.jsonl) console.Say(WithThousands(count) + " memories");
+  return kExitDone;
+}
+
+int MemoryGet(Session& session, const std::string& id, const MemoryReadFlags& flags) {
+  Console& console = session.console();
+  auto space = session.OpenSpace(ENGRAM_SE_ACCESS_READ_ONLY);
+  if (!space.ok()) return console.Fail(space.status());
+  std::string text;
+  Status found = (*space)->Retrieve(id, flags.embeddings, [&](const engram_se_memory& memory) {
+    if (console.json() || flags.jsonl) {
+      AppendMemoryJson(memory, StyleOf(flags), &text);
+    } else {
+      SayMemory(console, memory);
+    }
+    return true;
+  });
+  if (!found.ok()) return console.Fail(found);
+  if (text.empty()) return kExitDone;
+  Status written = console.Write(text + "\n");
+  return written.ok() ? kExitDone : console.Fail(written);
+}
+
+}  // namespace engram::cli

@@ -1,0 +1,241 @@
+#include "cli/report_text.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <vector>
+
+#include "cli/console.h"
+
+namespace engram::cli {
+namespace {
+
+constexpr size_t kListedMax = 20;
+
+const Report& At(const Report& report, std::string_view key) {
+  static const Report kNull;
+  if (!report.is_object()) return kNull;
+  const auto found = report.find(key);
+  return found == report.end() ? kNull : *found;
+}
+
+std::string Value(const Report& value) {
+  if (value.is_null()) return "-";
+  if (value.is_string()) return Printable(value.get_ref<const std::string&>(), 400);
+  if (value.is_number_unsigned()) return WithThousands(value.get<uint64_t>());
+  if (value.is_number_float()) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.6g", value.get<double>());
+    return text;
+  }
+  return Printable(value.dump(), 400);
+}
+
+std::string Number(const Report& report, std::string_view key) { return Value(At(report, key)); }
+
+// "label a 1 | b 2" of the keys that are there.
+std::string Counters(const std::string& label, const Report& report,
+                     const std::vector<std::pair<const char*, const char*>>& keys) {
+  std::string line;
+  for (const auto& [key, name] : keys) {
+    if (At(report, key).is_null()) continue;
+    line += (line.empty() ? "" : " | ") + std::string(name) + " " + Number(report, key);
+  }
+  return line.empty() ? "" : "  " + label + line + "\n";
+}
+
+std::string MebibytesText(const Report& value) {
+  if (!value.is_number()) return "-";
+  char text[48];
+  std::snprintf(text, sizeof text, "%.1f MB", value.get<double>() / (1u << 20));
+  return text;
+}
+
+// The first entries of a list of objects or texts, each on its own line.
+std::string Listed(const std::string& title, const Report& list,
+                   const std::vector<const char*>& keys) {
+  if (!list.is_array() || list.empty()) return "";
+  std::string text = "  " + title + ": " + WithThousands(list.size()) + "\n";
+  for (size_t i = 0; i < std::min(list.size(), kListedMax); ++i) {
+    text += "    ";
+    if (!list[i].is_object()) text += Value(list[i]);
+    for (const char* key : keys) {
+      if (list[i].is_object()) text += std::string(key) + " " + Number(list[i], key) + "  ";
+    }
+    text += "\n";
+  }
+  if (list.size() > kListedMax) {
+    text += "    ... " + WithThousands(list.size() - kListedMax) + " more, see --json\n";
+  }
+  return text;
+}
+
+std::string DigestText(const Report& digest) {
+  if (!digest.is_object()) return "";
+  std::string text;
+  for (const char* key : {"source", "before", "after"}) {
+    if (At(digest, key).is_string()) {
+      text += "  digest " + std::string(key) + std::string(8 - std::string(key).size(), ' ') +
+              Value(At(digest, key)) + "\n";
+    }
+  }
+  const Report& after = At(digest, "after");
+  const Report& source =
+      At(digest, "source").is_string() ? At(digest, "source") : At(digest, "before");
+  if (after.is_string() && source.is_string()) {
+    text += after == source ? "  nothing lost: the digests are equal" : "  THE DIGESTS DIFFER";
+    if (!At(digest, "lsn").is_null()) text += " (at lsn " + Number(digest, "lsn") + ")";
+    text += "\n";
+  }
+  return text;
+}
+
+std::string SourceText(const Report& source) {
+  if (!source.is_object()) return "";
+  std::string text = Counters("source    ", source,
+                              {{"files", "files"},
+                               {"records", "records"},
+                               {"episodes", "episodes"},
+                               {"memories", "memories"},
+                               {"deletes", "deletes"},
+                               {"other_types", "other types"},
+                               {"versions_superseded", "superseded"},
+                               {"duplicates", "duplicates"}});
+  text += "  source    " + MebibytesText(At(source, "bytes")) + "\n";
+  text +=
+      Listed("salvaged around damage", At(source, "damaged"), {"file", "offset", "length", "kind"});
+  text += Listed("quarantined", At(source, "quarantined"), {"file", "offset", "reason"});
+  return text;
+}
+
+std::string MigratedSpaceText(const Report& space, bool dry_run) {
+  std::string text = "space " + Number(space, "space") + (dry_run ? ": dry run" : "") + "\n";
+  text += SourceText(At(space, "source"));
+  text += Counters("records   ", space,
+                   {{"found", "found"},
+                    {"converted", "converted"},
+                    {"already_dual", "already dual"},
+                    {"deleted", "deleted"},
+                    {"remaining_old", "still old"}});
+  text += DigestText(At(space, "digest"));
+  if (dry_run) {
+    text += "  predicted " + MebibytesText(At(space, "bytes_predicted")) + ", " +
+            Number(space, "seconds_predicted") + " s\n";
+    return text;
+  }
+  text += "  wrote     " + MebibytesText(At(space, "bytes_written")) + " in " +
+          Number(space, "seconds") + " s, " + Number(space, "nodes_per_second") +
+          " nodes/sec, memory peak " + MebibytesText(At(space, "resident_anon_peak_bytes")) + "\n";
+  return text;
+}
+
+std::string WithoutLineEnd(std::string text) {
+  if (!text.empty() && text.back() == '\n') text.pop_back();
+  return text;
+}
+
+bool IsOk(const Report& report) {
+  const Report& ok = At(report, "ok");
+  return !ok.is_boolean() || ok.get<bool>();
+}
+
+std::string ErrorText(const Report& report) {
+  const Report& error = At(report, "error");
+  if (!error.is_object()) return "";
+  return "  " + Number(error, "code") + ": " + Number(error, "message") +
+         "\n  hint: " + Number(error, "hint") + "\n";
+}
+
+// Applies `one` to the report, or to each element of its "spaces".
+template <typename One>
+std::string PerSpace(const Report& report, One&& one) {
+  const Report& spaces = At(report, "spaces");
+  if (!spaces.is_array()) return WithoutLineEnd(one(report) + ErrorText(report));
+  std::string text;
+  for (const Report& space : spaces) text += one(space) + ErrorText(space);
+  return WithoutLineEnd(text.empty() ? "no spaces" : text);
+}
+
+}  // namespace
+
+std::string MigrateText(const Report& report) {
+  const Report& dry_run = At(report, "dry_run");
+  const bool dry = dry_run.is_boolean() && dry_run.get<bool>();
+  return PerSpace(report, [&](const Report& space) { return MigratedSpaceText(space, dry); });
+}
+
+std::string VerifyText(const Report& report) {
+  return PerSpace(report, [](const Report& space) {
+    std::string text = "space " + Number(space, "space") + ": " +
+                       (IsOk(space) ? "verified" : "DOES NOT VERIFY") + "\n";
+    text += Counters("records   ", space,
+                     {{"checked", "checked"},
+                      {"matched", "matched"},
+                      {"success_rate", "success rate"},
+                      {"max_l2", "max L2"}});
+    text += Listed("missing", At(space, "missing"), {"id"});
+    text += Listed("orphans", At(space, "orphans"), {"id"});
+    text += Listed("mismatched", At(space, "mismatched"), {"id", "field", "expected", "actual"});
+    text += Listed("corrupt", At(space, "corrupt"), {"id", "file", "offset", "detail"});
+    return text + DigestText(At(space, "digest"));
+  });
+}
+
+std::string RollbackText(const Report& report) {
+  return PerSpace(report, [](const Report& space) {
+    std::string text = "mode " + Number(space, "mode") + " after " + Number(space, "seconds") +
+                       " s\n  digest " + Number(space, "digest") + "\n";
+    return text + Listed("concepts that the old form cannot hold in full", At(space, "lossy"), {});
+  });
+}
+
+std::string CompactText(const Report& report) {
+  return PerSpace(report, [](const Report& space) {
+    std::string text = "compacted " + MebibytesText(At(space, "bytes_before")) + " to " +
+                       MebibytesText(At(space, "bytes_after")) + " in " + Number(space, "seconds") +
+                       " s\n";
+    text += "  digest before " + Number(space, "digest_before") + "\n  digest after  " +
+            Number(space, "digest_after") + "\n";
+    return text +
+           (At(space, "finalized") == Report(true) ? "  finalized: no old records are kept\n" : "");
+  });
+}
+
+std::string StatusText(const Report& report) {
+  return PerSpace(report, [](const Report& space) {
+    return "space " + Number(space, "space") + "\n" +
+           Counters("", space,
+                    {{"mode", "mode"},
+                     {"phase", "phase"},
+                     {"converted", "converted"},
+                     {"remaining_old", "still old"},
+                     {"quarantined", "quarantined"}});
+  });
+}
+
+std::string SpacesText(const Report& report) {
+  return PerSpace(report, [](const Report& space) {
+    std::string text = Number(space, "space") + "\n";
+    text += Counters("", space,
+                     {{"mode", "mode"},
+                      {"count", "memories"},
+                      {"old", "old"},
+                      {"dual", "dual"},
+                      {"episodes", "episodes"},
+                      {"concepts", "concepts"},
+                      {"edges", "edges"},
+                      {"bindings", "bindings"},
+                      {"lsn", "lsn"}});
+    if (At(space, "digest").is_string()) text += "  digest " + Number(space, "digest") + "\n";
+    return text;
+  });
+}
+
+std::string PlainText(const Report& report) {
+  std::string text;
+  for (const auto& [key, value] : report.items()) {
+    if (key != "ok") text += key + ": " + Value(value) + "\n";
+  }
+  return WithoutLineEnd(text);
+}
+
+}  // namespace engram::cli
