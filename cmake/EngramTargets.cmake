@@ -12,6 +12,10 @@ if(ENGRAM_SANITIZE)
   target_compile_options(engram_options INTERFACE -fsanitize=${ENGRAM_SANITIZE} -fno-sanitize-recover=all -g)
   target_link_options(engram_options INTERFACE -fsanitize=${ENGRAM_SANITIZE})
 endif()
+if(ENGRAM_BUILD_FUZZ)  # every module reports its coverage to the fuzzers
+  target_compile_options(engram_options INTERFACE -fsanitize=fuzzer-no-link)
+  target_link_options(engram_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 target_link_libraries(engram_options INTERFACE Threads::Threads)
 
 # engram_module(NAME wal DEPS engram_base PRIVATE PkgConfig::URING)

@@ -19,13 +19,14 @@ using engram::testing::BareMemory;
 using engram::testing::GoldenConcept;
 using engram::testing::GoldenMemory;
 using engram::testing::NumberFromEnvironment;
+using engram::testing::PropertyRecordCount;
 using engram::testing::RecordGenerator;
 using engram::testing::SameBits;
 
-// Slice and seed: ENGRAM_PROPERTY_RECORDS, ENGRAM_TEST_SEED.
+// Slice and seed: ENGRAM_PROPERTY_RECORDS (else by ENGRAM_TEST_SCALE), ENGRAM_TEST_SEED.
 TEST(ConversionTest, MemoryToDualAndBackIsTheSameInEveryBit) {
   const uint64_t seed = NumberFromEnvironment("ENGRAM_TEST_SEED", 1);
-  const uint64_t count = NumberFromEnvironment("ENGRAM_PROPERTY_RECORDS", 1000000);
+  const uint64_t count = PropertyRecordCount();
   RecordGenerator random(seed);
   const Result<SpaceId> space = SpaceId::Parse("default");
   for (uint64_t i = 0; i < count; ++i) {

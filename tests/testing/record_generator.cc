@@ -101,6 +101,12 @@ uint64_t NumberFromEnvironment(const char* name, uint64_t fallback) {
   return text != nullptr && *text != '\0' ? std::strtoull(text, nullptr, 10) : fallback;
 }
 
+uint64_t PropertyRecordCount() {
+  const char* scale = std::getenv("ENGRAM_TEST_SCALE");
+  const bool sanitizer = scale != nullptr && std::string_view(scale) == "sanitizer";
+  return NumberFromEnvironment("ENGRAM_PROPERTY_RECORDS", sanitizer ? 100000 : 1000000);
+}
+
 uint64_t RecordGenerator::Bits() {  // splitmix64
   uint64_t z = (state_ += 0x9e3779b97f4a7c15);
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;

@@ -14,6 +14,10 @@ namespace engram::testing {
 // A number from the environment, for slices and seeds.
 uint64_t NumberFromEnvironment(const char* name, uint64_t fallback);
 
+// How many records a property test visits: ENGRAM_PROPERTY_RECORDS, else 10^5 when
+// ENGRAM_TEST_SCALE is "sanitizer", else 10^6.
+uint64_t PropertyRecordCount();
+
 class RecordGenerator {
  public:
   explicit RecordGenerator(uint64_t seed) : state_(seed) {}
