@@ -79,6 +79,11 @@ Sha256Digest Sha256::Finish() {
   return digest;
 }
 
+void Sha256::CopyFrom(const Sha256& other) {
+  ENGRAM_CHECK(EVP_MD_CTX_copy_ex(static_cast<EVP_MD_CTX*>(context_),
+                                  static_cast<const EVP_MD_CTX*>(other.context_)) == 1);
+}
+
 Sha256Digest Sha256Of(Bytes bytes) {
   thread_local Sha256 sha256;
   return sha256.Hash(bytes);

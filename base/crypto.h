@@ -29,6 +29,8 @@ class Sha256 {
   void Reset();
   void Update(Bytes bytes);
   Sha256Digest Finish();  // call Reset() before the next use
+  // Continues from where `other` is, which goes on independently.
+  void CopyFrom(const Sha256& other);
   Sha256Digest Hash(Bytes bytes) {
     Reset();
     Update(bytes);
