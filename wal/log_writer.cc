@@ -147,7 +147,8 @@ Status LogWriter::Start(FileSystem& fs, const LogListing& listing) {
                                    ", below the applied LSN " +
                                    std::to_string(options_.applied.value));
   }
-  if (!recovered.clean_shutdown) ENGRAM_TRY(SyncSegments(fs, options_.directory, listing));
+  // Also after a clean shutdown: a killed process may have left its record in the page cache only.
+  ENGRAM_TRY(SyncSegments(fs, options_.directory, listing));
   ENGRAM_TRY(files_.Adopt(listing));
   next_lsn_ = last + 1;
   durable_lsn_ = last;

@@ -232,6 +232,21 @@ TEST(SimFileSystem, AfterTheCrashEveryCallFailsAndOldHandlesStayDead) {
   EXPECT_TRUE(world.fs->Lock(world.Path("LOCK"), false).ok());
 }
 
+TEST(SimFileSystem, AKilledProcessLeavesThePageCacheAndAPowerCutAfterItDoesNot) {
+  int lost = 0;
+  for (uint64_t seed = 1; seed <= 100; ++seed) {
+    World world(seed);
+    CreateDurably(world, "f", "old");
+    ASSERT_TRUE(world.Create("f")->WriteAt(0, AsBytes("new")).ok());
+    world.disk.RestartProcess();
+    world.Boot();
+    EXPECT_EQ(world.Contents("f"), "new");
+    world.Crash();
+    lost += world.Contents("f") == "old";
+  }
+  EXPECT_GT(lost, 20);
+}
+
 TEST(SimFileSystem, TheSameSeedGivesTheSameRun) {
   auto run = [](uint64_t seed) {
     World world(seed);

@@ -653,6 +653,15 @@ void SimDisk::Restart() {
   }
   SurviveNames(&survival);
   DropUnreachable();
+  StartLife();
+}
+
+void SimDisk::RestartProcess() {
+  std::lock_guard lock(mutex_);
+  StartLife();
+}
+
+void SimDisk::StartLife() {
   locks_.clear();
   crashed_ = false;
   fault_ = {};

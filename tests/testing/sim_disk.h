@@ -83,9 +83,11 @@ class SimDisk {
   std::set<std::string> flush_classes() const;  // every class seen so far
   // After the crash every call fails with EIO, so that the crashed process can be torn down.
   bool crashed() const;
-  // Decides what survived and starts the next life of the disk: handles of the old one stay dead,
-  // locks are gone, no fault is armed, nothing is unflushed.
+  // The power went: decides what survived and starts the next life of the disk. Handles of the old
+  // one stay dead, locks are gone, no fault is armed, nothing is unflushed.
   void Restart();
+  // Only the process died (kill -9): the same, but the page cache with all that is unflushed stays.
+  void RestartProcess();
   uint64_t life() const;  // number of restarts
   uint64_t unflushed_count() const;
 
@@ -178,6 +180,7 @@ class SimDisk {
                     std::string* image);
   void SurviveNames(Survival* survival);
   void DropUnreachable();
+  void StartLife();
 
   mutable std::mutex mutex_;
   Random random_;
