@@ -1,6 +1,8 @@
 #include "wal/log_directory.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <charconv>
 
 namespace engram::wal {
@@ -27,6 +29,9 @@ std::optional<uint64_t> ParseName(std::string_view name, std::string_view suffix
   std::from_chars(digits.data(), digits.data() + digits.size(), number, 16);
   return number;
 }
+
+// By a writer that releases segments while a follower lists them.
+bool WasRemoved(const Status& status) { return status.code() == StatusCode::kNotFound; }
 
 Result<SegmentFile> DescribeSegment(FileSystem& fs, const std::string& path, uint64_t number) {
   SegmentFile segment;
@@ -75,16 +80,45 @@ Result<LogListing> ListLog(FileSystem& fs, const std::string& directory) {
   for (const DirectoryEntry& entry : *entries) {
     const std::string path = JoinPath(directory, entry.name);
     if (auto number = ParseName(entry.name, kSegmentSuffix)) {
-      ENGRAM_ASSIGN_OR_RETURN(auto segment, DescribeSegment(fs, path, *number));
-      listing.segments.push_back(std::move(segment));
+      auto segment = DescribeSegment(fs, path, *number);
+      if (WasRemoved(segment.status())) continue;
+      if (!segment.ok()) return segment.status();
+      listing.segments.push_back(std::move(*segment));
     } else if (auto serial = ParseName(entry.name, kSpareSuffix)) {
-      ENGRAM_ASSIGN_OR_RETURN(const FileInfo info, fs.Stat(path));
-      listing.spares.push_back({*serial, path, info.size_bytes});
+      const auto info = fs.Stat(path);
+      if (WasRemoved(info.status())) continue;
+      if (!info.ok()) return info.status();
+      listing.spares.push_back({*serial, path, info->size_bytes});
     } else if (entry.name.ends_with(kTemporarySuffix)) {
       listing.temporaries.push_back(path);
     }
   }
   return listing;
+}
+
+Result<std::optional<SegmentHeader>> GuessSegmentHeader(FileSystem& fs, const SegmentFile& file,
+                                                        const Uuid& store_uuid,
+                                                        uint64_t first_lsn) {
+  SegmentHeader guess;
+  guess.store_uuid = store_uuid;
+  guess.segment = file.number;
+  guess.size_bytes =
+      std::min(file.file_size_bytes / kPageSizeBytes * kPageSizeBytes, kSegmentSizeBytesMax);
+  guess.recycled = true;  // nothing is known about what is unwritten
+  ENGRAM_ASSIGN_OR_RETURN(auto handle, fs.Open(file.path, OpenMode::kReadOnly));
+  std::array<uint8_t, kGroupHeaderSizeBytes> bytes;
+  for (uint64_t at = kPageSizeBytes; at < guess.size_bytes; at += kPageSizeBytes) {
+    ENGRAM_ASSIGN_OR_RETURN(const uint64_t count, handle->ReadAt(at, bytes));
+    if (count < bytes.size()) break;
+    const auto group = std::bit_cast<GroupHeader>(bytes);
+    const GroupPlace place{StoreTag(store_uuid), file.number, group.epoch, at, guess.size_bytes};
+    if (!CheckGroupHeader(group, place).empty()) continue;
+    guess.epoch = group.epoch;
+    guess.checksum = group.chain;
+    guess.first_lsn = std::max(first_lsn, group.first_lsn);
+    return std::optional(guess);
+  }
+  return std::optional<SegmentHeader>();
 }
 
 }  // namespace engram::wal

@@ -42,8 +42,6 @@ class Recovery {
   Status EnterSegment(size_t index, SegmentHeader* header);
   Status CheckFollows(size_t index, const SegmentHeader& header);
   Status CheckBegin(const SegmentFile& file, const SegmentHeader& header);
-  // Salvage: what a damaged header page said, from the first good group header behind it.
-  Result<std::optional<SegmentHeader>> GuessHeader(const SegmentFile& file);
   Status WalkGroups(size_t index, const SegmentHeader& header);
   Status Deliver(const GroupRead& read);
   // Who says that the LSN due at `offset` was durable; empty if nobody.
@@ -109,7 +107,8 @@ Status Recovery::EnterSegment(size_t index, SegmentHeader* header) {
   }
   if (!file.header) {
     ENGRAM_TRY(Lose(file.header_error.message()));
-    ENGRAM_ASSIGN_OR_RETURN(const auto guess, GuessHeader(file));
+    ENGRAM_ASSIGN_OR_RETURN(const auto guess,
+                            GuessSegmentHeader(fs_, file, options_.store_uuid, expected_lsn_));
     if (!guess) return Status::Ok();
     *header = *guess;
   } else {
@@ -169,32 +168,6 @@ Status Recovery::CheckFollows(size_t index, const SegmentHeader& header) {
                     std::to_string(header.previous_chain)));
   }
   return Status::Ok();
-}
-
-Result<std::optional<SegmentHeader>> Recovery::GuessHeader(const SegmentFile& file) {
-  SegmentHeader guess;
-  guess.store_uuid = options_.store_uuid;
-  guess.segment = file.number;
-  guess.size_bytes =
-      std::min(file.file_size_bytes / kPageSizeBytes * kPageSizeBytes, kSegmentSizeBytesMax);
-  guess.recycled = true;  // zeros or stale bytes: nothing is known about what is unwritten
-  guess.first_lsn = std::max<uint64_t>(expected_lsn_, 1);
-  ENGRAM_ASSIGN_OR_RETURN(auto handle, fs_.Open(file.path, OpenMode::kReadOnly));
-  std::vector<uint8_t> bytes(kGroupHeaderSizeBytes);
-  for (uint64_t at = kPageSizeBytes; at < guess.size_bytes; at += kPageSizeBytes) {
-    ENGRAM_ASSIGN_OR_RETURN(const uint64_t count, handle->ReadAt(at, bytes));
-    if (count < bytes.size()) break;
-    GroupHeader group;
-    std::copy_n(bytes.data(), sizeof group, reinterpret_cast<uint8_t*>(&group));
-    const GroupPlace place{StoreTag(options_.store_uuid), file.number, group.epoch, at,
-                           guess.size_bytes};
-    if (!CheckGroupHeader(group, place).empty()) continue;
-    guess.epoch = group.epoch;
-    guess.checksum = group.chain;
-    guess.first_lsn = std::max(guess.first_lsn, group.first_lsn);
-    return std::optional(guess);
-  }
-  return std::optional<SegmentHeader>();
 }
 
 Status Recovery::Deliver(const GroupRead& read) {
@@ -263,13 +236,15 @@ Status Recovery::WalkGroups(size_t index, const SegmentHeader& header) {
 Result<bool> Recovery::Skip(size_t index, SegmentReader& reader, uint64_t* offset_bytes) {
   ENGRAM_ASSIGN_OR_RETURN(const auto next,
                           reader.FindGroup(*offset_bytes + kPageSizeBytes, expected_lsn_));
-  const uint64_t end = next ? next->offset_bytes : reader.header().size_bytes;
+  uint64_t end = next ? next->offset_bytes : reader.header().size_bytes;
   uint64_t resume_lsn = expected_lsn_;
   if (next) {
     resume_lsn = next->header.first_lsn;
     chain_ = next->header.chain;
   } else if (auto limit = Limit(index)) {
     resume_lsn = *limit;
+    const uint64_t known_end = listing_.segments[index + 1].header->previous_end_bytes;
+    if (known_end > *offset_bytes) end = std::min(end, known_end);
   } else if (options_.applied.value >= expected_lsn_) {
     resume_lsn = options_.applied.value + 1;
   }

@@ -105,6 +105,16 @@ Result<GroupRead> SegmentReader::ReadBody(const GroupHeader& header, uint64_t of
   return read;
 }
 
+Result<std::optional<GroupHeader>> SegmentReader::PeekHeader(uint64_t offset_bytes) {
+  std::optional<GroupHeader> none;
+  if (offset_bytes + kPageSizeBytes > header_.size_bytes) return none;
+  ENGRAM_ASSIGN_OR_RETURN(const Bytes page, Fetch(offset_bytes, kPageSizeBytes));
+  if (page.size() < kPageSizeBytes) return none;
+  const GroupHeader header = LoadGroupHeader(page);
+  if (!CheckGroupHeader(header, PlaceAt(offset_bytes)).empty()) return none;
+  return std::optional(header);
+}
+
 template <typename Match>
 Result<std::optional<SegmentReader::Proof>> SegmentReader::Scan(uint64_t offset_bytes,
                                                                 Match match) {

@@ -39,6 +39,8 @@ class SegmentReader {
   // What stands at `offset_bytes`, where a group with these properties is due.
   Result<GroupRead> ReadGroup(uint64_t offset_bytes, const GroupExpectation& expected);
 
+  // The header at the offset if it passes conditions 2, 3 and 6.
+  Result<std::optional<GroupHeader>> PeekHeader(uint64_t offset_bytes);
   // A later header that proves what is due before it: the first at or behind `offset_bytes` whose
   // first LSN is at least `lsn`. Groups are flushed one by one, so it was written after that.
   struct Proof {
