@@ -216,9 +216,9 @@ Result<bool> LogTailer::Advance(const GroupRead& read, Lsn visible) {
   // A finite bound is a durable LSN: its record must be there.
   if (visible.value != UINT64_MAX) return Discontinuity(again.reason);
   if (again.state != GroupState::kDamaged) return false;
-  ENGRAM_ASSIGN_OR_RETURN(
-      const auto proof,
-      reader_->FindProof(position_.offset_bytes + kPageSizeBytes, position_.next.value));
+  ENGRAM_ASSIGN_OR_RETURN(const auto proof,
+                          reader_->FindProof(position_.offset_bytes + kPageSizeBytes,
+                                             position_.next.value));
   if (!proof) return false;
   reader_->DropBuffer();
   ENGRAM_ASSIGN_OR_RETURN(const GroupRead last, ReadGroup());
