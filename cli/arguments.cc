@@ -29,6 +29,13 @@ struct Flags {
 
 using Command = std::function<int(Session&)>;
 
+// No argument of a process can hold NUL, so one in front marks a word that CLI11 must take as it is.
+constexpr char kMark = '\0';
+std::string WithoutMark(std::string word) {
+  if (word.starts_with(kMark)) word.erase(0, 1);
+  return word;
+}
+
 class Grammar {
  public:
   Grammar() : app_("Engram's dual-memory storage engine.", "engram") {
@@ -100,13 +107,16 @@ class Grammar {
     list->add_option("--after", flags_.read.after, "Start behind this id");
     list->add_option("--limit", flags_.read.limit, "At most this many");
     Example(list, "engram memory list --jsonl --view dual --exact --embeddings > all.jsonl");
-    Runs(list, [this](Session& s) { return MemoryList(s, flags_.read); });
+    Runs(list, [this](Session& s) {
+      if (flags_.read.after) flags_.read.after = WithoutMark(*flags_.read.after);
+      return MemoryList(s, flags_.read);
+    });
 
     CLI::App* get = memory->add_subcommand("get", "One memory; exit code 1 if there is none");
     get->add_option("id", flags_.id, "Its id (after -- if it starts with a hyphen)")->required();
     AddReadFlags(get);
     Example(get, "engram memory get mem_1eaf9207 --json");
-    Runs(get, [this](Session& s) { return MemoryGet(s, flags_.id, flags_.read); });
+    Runs(get, [this](Session& s) { return MemoryGet(s, WithoutMark(flags_.id), flags_.read); });
 
     CLI::App* put = memory->add_subcommand(
         "put", "Store each line, replacing the whole memory; prints {\"id\",\"lsn\"} when durable");
@@ -118,11 +128,13 @@ class Grammar {
     Runs(put, [this](Session& s) { return MemoryPut(s, flags_.write); });
 
     CLI::App* remove = memory->add_subcommand("delete", "Delete memories by id");
-    remove->add_option("id", flags_.write.ids, "Ids (after -- if one starts with a hyphen)")
-        ->allow_extra_args(false);
+    remove->add_option("id", flags_.write.ids, "Ids (after -- if one starts with a hyphen)");
     remove->add_option("--jsonl", flags_.write.jsonl, "File of {\"id\"} lines, or - for stdin");
     Example(remove, "engram memory delete mem_1eaf9207 mem_9579a7d2");
-    Runs(remove, [this](Session& s) { return MemoryDelete(s, flags_.write); });
+    Runs(remove, [this](Session& s) {
+      for (std::string& id : flags_.write.ids) id = WithoutMark(std::move(id));
+      return MemoryDelete(s, flags_.write);
+    });
   }
 
   void AddMigrate() {
@@ -247,7 +259,11 @@ class Grammar {
             "engram inspect source /var/lib/engram/default --jsonl\n"
             "  engram inspect log ./engram-data/default\n"
             "  engram inspect store ./engram-data/default");
-    Runs(inspect, [inspect](Session& s) { return Inspect(s, inspect->remaining()); });
+    Runs(inspect, [inspect](Session& s) {
+      std::vector<std::string> words = inspect->remaining();
+      for (std::string& word : words) word = WithoutMark(std::move(word));
+      return Inspect(s, words);
+    });
   }
 
   CLI::App app_;
@@ -255,17 +271,22 @@ class Grammar {
   Command command_;
 };
 
-// "--after=" is an empty value, not a missing one.
-std::vector<std::string> SplitEmptyValues(const std::vector<std::string>& words) {
+// The words as CLI11 understands them the way they are meant: "--after=" is an empty value, what
+// stands behind "--" is no flag, and "[a,b]" is one id, not a list.
+std::vector<std::string> Prepared(const std::vector<std::string>& words) {
   std::vector<std::string> arguments;
   bool flags = true;
   for (size_t i = 1; i < words.size(); ++i) {
     const std::string& word = words[i];
-    flags = flags && word != "--";
-    const bool empty_value =
-        flags && word.size() > 3 && word.starts_with("--") && word.find('=') == word.size() - 1;
-    arguments.push_back(empty_value ? word.substr(0, word.size() - 1) : word);
-    if (empty_value) arguments.emplace_back();
+    if (flags && word == "--") {
+      flags = false;
+    } else if (flags && word.starts_with("--") && word.find('=') == word.size() - 1) {
+      arguments.push_back(word.substr(0, word.size() - 1));
+      arguments.emplace_back();
+    } else {
+      const bool as_it_is = !flags || (word.starts_with('[') && word.ends_with(']'));
+      arguments.push_back(as_it_is ? kMark + word : word);
+    }
   }
   return arguments;
 }
@@ -292,7 +313,7 @@ int UsageError(const std::vector<std::string>& words, const CLI::ParseError& err
 int RunCommandLine(const std::vector<std::string>& words) {
   Grammar grammar;
   try {
-    grammar.Parse(SplitEmptyValues(words));
+    grammar.Parse(Prepared(words));
   } catch (const CLI::ParseError& error) {
     // --help and --version are "errors" of CLI11 with exit code 0.
     if (error.get_exit_code() == 0) return grammar.Exit(error);

@@ -55,9 +55,10 @@ class Builder final : public nlohmann::json_sax<JsonTree> {
   bool end_object() override { return Close(); }
   bool start_array(std::size_t) override {
     if (open_.size() == 1 && open_.back()->is_object() && key_ == "embedding") {
+      Place(true);
       in_embedding_ = true;
       out_.embedding.clear();
-      return Add(true);
+      return true;
     }
     return Open(JsonTree::array());
   }

@@ -87,7 +87,7 @@ class Acknowledger {
     }
     console_.Say(WithThousands(done_) + " " + verb_);
     if (ok) return kExitDone;
-    return console_.Fail(Status::NotFound(WithThousands(unknown_) + " ids have no memory",
+    return console_.Fail(Status::NotFound("ids that have no memory: " + WithThousands(unknown_),
                                           "they are the ones acknowledged with lsn null"));
   }
 
@@ -99,8 +99,8 @@ class Acknowledger {
            "],";
   }
   std::string UnknownError() const {
-    return "\"error\":{\"code\":\"NOT_FOUND\",\"message\":\"" + std::to_string(unknown_) +
-           " ids have no memory\",\"hint\":\"`acknowledged` shows them with lsn null\"},";
+    return "\"error\":{\"code\":\"NOT_FOUND\",\"message\":\"ids that have no memory: " + std::to_string(unknown_) +
+           "\",\"hint\":\"`acknowledged` shows them with lsn null\"},";
   }
 
   Console& console_;

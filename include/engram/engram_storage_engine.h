@@ -72,7 +72,8 @@ typedef struct engram_se_pair {
 typedef struct engram_se_engine engram_se_engine; /* one data root; owned by the engine */
 typedef struct engram_se_space engram_se_space;   /* one open space; owned by the engine */
 
-/* Services the host lends. Must outlive the plugin's last handle. Every pointer may be NULL. */
+/* Services the host lends; outlives every engine that was opened with it. Every pointer may be
+ * NULL. */
 #define ENGRAM_SE_LOG_DEBUG 0
 #define ENGRAM_SE_LOG_INFO 1
 #define ENGRAM_SE_LOG_WARNING 2
@@ -306,8 +307,9 @@ typedef struct engram_se_vtable {
   const char* engine_name; /* static storage */
   const char* engine_version;
 
-  /* Lifecycle (required). Opening an engine touches nothing on disk. */
-  engram_se_status (*engine_open)(const engram_se_engine_options* options,
+  /* Lifecycle (required). Opening an engine touches nothing on disk. `host` must outlive it. */
+  engram_se_status (*engine_open)(const engram_se_host* host,
+                                  const engram_se_engine_options* options,
                                   engram_se_engine** engine_out, engram_se_error* error);
   void (*engine_close)(engram_se_engine* engine);
   engram_se_status (*space_open)(engram_se_engine* engine, const engram_se_space_options* options,
@@ -436,7 +438,7 @@ typedef struct engram_se_vtable {
   ((vt)->struct_size >= offsetof(engram_se_vtable, slot) + sizeof((vt)->slot) && (vt)->slot != NULL)
 
 /* The one exported symbol. Returns a table with static storage, or NULL with the error filled.
- * The host keeps `host` alive as long as anything of the engine is in use. */
+ * `host` is for the decision alone and is not kept. */
 typedef const engram_se_vtable* (*engram_se_entry_v1)(const engram_se_host* host,
                                                       engram_se_error* error);
 #define ENGRAM_SE_ENTRY_SYMBOL_V1 "engram_storage_engine_v1"

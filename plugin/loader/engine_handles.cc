@@ -315,8 +315,9 @@ Result<std::shared_ptr<Engine>> Engine::Open(std::shared_ptr<const Plugin> plugi
   request.data_root = options.data_root.c_str();
   request.map_size_bytes = options.map_size_bytes;
   engram_se_engine* engine = nullptr;
-  ENGRAM_TRY(
-      Run([&](engram_se_error* e) { return plugin->table().engine_open(&request, &engine, e); }));
+  ENGRAM_TRY(Run([&](engram_se_error* e) {
+    return plugin->table().engine_open(&plugin->host(), &request, &engine, e);
+  }));
   return std::shared_ptr<Engine>(new Engine(std::move(plugin), engine));
 }
 

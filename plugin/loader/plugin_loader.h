@@ -41,6 +41,7 @@ class Plugin {
   // Slots that the engine does not know are NULL.
   const engram_se_vtable& table() const { return table_; }
   bool Has(uint64_t capability) const { return (table_.capabilities & capability) != 0; }
+  const engram_se_host& host() const { return host_; }
   const std::string& path() const { return path_; }
 
  private:
