@@ -1,0 +1,1 @@
+#include "header_alone.c"  // the same checks, as C++20
