@@ -235,7 +235,8 @@ bool LogWriter::FitsSegment(const Segment& segment, uint64_t offset_bytes,
 bool LogWriter::FitsOpenGroup(uint64_t record_bytes) const {
   if (!open_) return false;
   const uint64_t body = queue_.back()->body_size_bytes() + record_bytes;
-  return body <= options_.log.group_size_bytes_max &&
+  const bool alone = queue_.back()->record_count == 0;  // may be larger than a group otherwise is
+  return (alone || body <= options_.log.group_size_bytes_max) &&
          FitsSegment(*segments_.back(), append_offset_bytes_, body);
 }
 

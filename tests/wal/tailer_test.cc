@@ -212,13 +212,13 @@ TEST_P(TailerTest, AFailingVisitorSeesTheRecordAgain) {
 
 TEST_P(TailerTest, EveryRecordOnceWhileTheLogIsWrittenRotatedAndReleased) {
   auto log = Open();
-  constexpr uint64_t kRecords = 600;
+  constexpr uint64_t kRecords = 200;
   std::atomic<uint64_t> followed{0};
   std::thread writer([&] {
     for (uint64_t i = 1; i <= kRecords; ++i) {
       PutNext(*log);
       // Released only behind the tailer, as its owner holds the log back for it.
-      if (i % 5 == 0) {
+      if (i % 3 == 0) {
         ASSERT_TRUE(log->ReleaseBelow({followed}).ok());
       }
     }
@@ -235,7 +235,7 @@ TEST_P(TailerTest, EveryRecordOnceWhileTheLogIsWrittenRotatedAndReleased) {
 
 TEST_P(TailerTest, AnotherProcessFollowsWithoutKnowingWhatIsDurable) {
   auto log = Open();
-  constexpr uint64_t kRecords = 300;
+  constexpr uint64_t kRecords = 150;
   std::thread writer([&] {
     for (uint64_t i = 1; i <= kRecords; ++i) PutNext(*log);
   });
