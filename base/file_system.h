@@ -109,8 +109,8 @@ bool Exists(FileSystem& fs, const std::string& path);
 Result<std::string> ReadFile(FileSystem& fs, const std::string& path, uint64_t size_bytes_max);
 // Replaces `path` atomically and durably: write `path`.tmp, flush, rename, flush the directory.
 Status ReplaceFileDurably(FileSystem& fs, const std::string& path, Bytes contents);
-Status CreateDirectories(FileSystem& fs,
-                         const std::string& path);  // like mkdir -p, and flushes parents
+// Like mkdir -p. The names are durable on return, also that of a directory that was there already.
+Status CreateDirectories(FileSystem& fs, const std::string& path);
 std::string JoinPath(std::string_view directory, std::string_view name);
 std::string ParentPath(std::string_view path);
 
