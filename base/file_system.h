@@ -26,6 +26,9 @@ class File {
   virtual Status WriteAtDurable(uint64_t offset, Bytes bytes) = 0;
   // Makes all bytes written through any handle durable (fdatasync). A failure is never retried.
   virtual Status Sync() = 0;
+  // Forgets cached bytes that are not waiting to be written, so that the next read comes from the
+  // device. After a failed flush the cache may hold what the device does not. Best effort.
+  virtual void DropCache() {}
   virtual Status Truncate(uint64_t size_bytes) = 0;
   virtual Result<uint64_t> Size() = 0;
   // The operating system's descriptor, or -1 when there is none (simulated disk).

@@ -31,6 +31,11 @@ namespace engram::engine {
 enum class Mode : uint8_t { kLegacy = 1, kDualWrite = 2, kShadow = 3, kDual = 4, kFinalized = 5 };
 std::string_view ModeName(Mode mode);  // "legacy", "dual_write", "shadow", "dual", "finalized"
 
+// A meta row whose name begins like this remembers an ingested source.
+inline constexpr std::string_view kMetaSourcePrefix = "source.";
+// Names that begin like this are the engine's own; SetMeta refuses them.
+inline constexpr std::string_view kMetaReservedPrefix = "engine.";
+
 enum class Access {
   kReadOnly,   // shared lease; changes nothing but LMDB's lock.mdb; replays the log in memory
   kReadWrite,  // exclusive lease; kNotFound if there is no store
@@ -101,7 +106,7 @@ struct DigestState {
 
 struct Counts {
   uint64_t records = 0;
-  uint64_t old = 0;       // without a current dual head
+  uint64_t old = 0;  // without a current dual head
   uint64_t dual = 0;
   uint64_t episodes = 0;
   uint64_t concepts = 0;
@@ -122,9 +127,10 @@ class ReadView {
   virtual Result<std::optional<StoredRecord>> Record(NodeKey key) = 0;
   // The id of a key that has no record (edge endpoint), else of its record.
   virtual Result<std::string> IdOf(NodeKey key) = 0;
-  // Verifies the checksum; the SHA-256 is verification's business. kCorruption if the row is missing.
+  // Verifies the checksum; the SHA-256 is verification's business. kCorruption if the row is
+  // missing.
   virtual Result<NodeKey> ReadEmbedding(VectorKey key, Embedding* out) = 0;
-  virtual Result<std::vector<Neighbour>> OutEdges(NodeKey source) = 0;   // by ordinal
+  virtual Result<std::vector<Neighbour>> OutEdges(NodeKey source) = 0;  // by ordinal
   virtual Result<std::vector<Neighbour>> InEdges(NodeKey target) = 0;
   virtual Result<std::vector<Binding>> ConceptsOf(NodeKey episode) = 0;  // by ordinal
   virtual Result<std::vector<Binding>> EpisodesOf(NodeKey concept_node) = 0;
@@ -135,8 +141,9 @@ class ReadView {
   virtual Result<std::optional<Lsn>> Tombstone(std::string_view id) = 0;
 
   // Scans. The visitor returns false to stop. Ids come sorted by their bytes, after `after` if set.
-  virtual Status ScanIds(std::optional<std::string_view> after,
-                         const std::function<Result<bool>(std::string_view id, NodeKey key)>& visit) = 0;
+  virtual Status ScanIds(
+      std::optional<std::string_view> after,
+      const std::function<Result<bool>(std::string_view id, NodeKey key)>& visit) = 0;
   // Any table, in key order from `first` on; `value` is the stored row, checksum not verified.
   virtual Status ScanTable(Table table, Bytes first,
                            const std::function<Result<bool>(Bytes key, Bytes value)>& visit) = 0;
@@ -144,6 +151,7 @@ class ReadView {
 
 // One change to the store, made under the space's write mutex from Begin() to Stage() or
 // destruction (which drops it). Reads through `view()` see every staged write, durable or not.
+// Begun, used and destroyed on one thread.
 class WriteTxn {
  public:
   virtual ~WriteTxn() = default;
@@ -159,25 +167,28 @@ class WriteTxn {
   // extension row is written when set, removed when `remove_extension`.
   struct Record {
     NodeKey key;
-    std::optional<Memory> old_head;    // text ignored
-    std::optional<DualNode> dual_head; // text ignored
+    std::optional<Memory> old_head;     // text ignored
+    std::optional<DualNode> dual_head;  // text ignored
     const TextFields* text = nullptr;
     const Embedding* embedding = nullptr;
     const Extension* extension = nullptr;
     bool remove_extension = false;
     Sha256Digest digest{};
-    float activation = 0;              // decides the tier
+    float activation = 0;  // decides the tier
   };
   virtual Status PutRecord(const Record& record) = 0;
-  // Drops heads, rows, edges and bindings both ways; leaves a tombstone if a source was ever
-  // ingested. kNotFound if there is no record.
+  // Drops heads, rows, edges and bindings both ways. If a source was ever ingested (a meta row
+  // whose name begins with kMetaSourcePrefix) it leaves a tombstone, and the id keeps its key.
+  // kNotFound if there is no record.
   virtual Status RemoveRecord(NodeKey key) = 0;
   virtual Status Clear() = 0;
 
   virtual Status AddEdge(NodeKey source, NodeKey target, float weight) = 0;
   virtual Result<uint64_t> RemoveEdges(NodeKey source, NodeKey target) = 0;  // all parallel ones
-  virtual Status AddBinding(NodeKey episode, NodeKey concept_node, float strength, float contribution) = 0;
-  virtual Status SetBindingStrength(NodeKey episode, NodeKey concept_node, uint64_t ordinal, float strength) = 0;
+  virtual Status AddBinding(NodeKey episode, NodeKey concept_node, float strength,
+                            float contribution) = 0;
+  virtual Status SetBindingStrength(NodeKey episode, NodeKey concept_node, uint64_t ordinal,
+                                    float strength) = 0;
   virtual Status SetMode(Mode mode) = 0;
   virtual Status SetMeta(std::string_view name, std::string_view value) = 0;
 
@@ -186,10 +197,18 @@ class WriteTxn {
 };
 
 // A batch installed straight into LMDB, without the log: conversions and bulk ingest. One commit;
-// the log must hold nothing unapplied when it begins (Store drains it first).
+// the log must hold nothing unapplied when it begins (Store drains it first). It excludes writers
+// from BeginBulk() to Commit() or destruction (which drops it). Begun, used and destroyed on one
+// thread.
 class BulkTxn {
  public:
   virtual ~BulkTxn() = default;
+  // The sequence of what this batch writes: above that of every earlier write, below that of every
+  // later one. A commit that changes digests leaves a marker with this LSN in the log.
+  virtual Lsn lsn() const = 0;
+  // The first of `count` new keys in a row. Dropped with the batch.
+  virtual Result<NodeKey> AllocateNodeKeys(uint64_t count) = 0;
+  virtual Result<VectorKey> AllocateVectorKeys(uint64_t count) = 0;
   // Installs a dual head by compare-and-rewrite: only if the old head's seq is still `seq` and no
   // dual head of that seq is there. Returns whether it was installed. INV-1.
   virtual Result<bool> InstallDualHead(NodeKey key, Lsn seq, const DualHead& head) = 0;
@@ -201,14 +220,20 @@ class BulkTxn {
   struct NewRecord {
     NodeKey key;
     VectorKey vector_key;
-    Bytes old_head;     // encoded rows
+    Bytes old_head;  // encoded rows
     Bytes text;
     Bytes embedding;
     Sha256Digest digest{};
     Tier tier = Tier::kCold;
   };
   virtual Status AppendRecord(const NewRecord& record) = 0;
-  // As AppendRecord with the digest sums of the whole batch precomputed by workers.
+  // Replaces the record under `record.key` (added if there is none): its dual head and its old
+  // embedding row go, extension, edges and bindings stay. Counts and digests follow.
+  virtual Status ReplaceRecord(const NewRecord& record) = 0;
+  // As WriteTxn::RemoveRecord, without a tombstone. The id keeps its key.
+  virtual Status RemoveRecord(NodeKey key) = 0;
+  // As AppendRecord with the tiers' sums and counts of the whole batch precomputed by workers;
+  // range sums and Counts follow here.
   struct DigestDelta {
     TierDigest tiers[kTierCount];
   };
@@ -239,8 +264,8 @@ struct CompactReport {
 };
 
 struct RecoveryReport {
-  Lsn applied;                    // in LMDB when opened
-  Lsn recovered;                  // last LSN found in the log
+  Lsn applied;    // in LMDB when opened
+  Lsn recovered;  // last LSN found in the log
   uint64_t records_replayed = 0;
   bool torn_tail = false;
   std::string torn_detail;        // file and offset
@@ -250,17 +275,18 @@ struct RecoveryReport {
 struct StoreInfo {
   Uuid store_uuid;
   uint64_t generation = 0;
-  uint64_t bytes = 0;           // allocated by environment and log
-  uint64_t used_bytes = 0;      // pages in use
+  uint64_t bytes = 0;       // allocated by environment and log
+  uint64_t used_bytes = 0;  // pages in use
   Lsn applied;
   Lsn durable;
-  std::string log_io;           // "uring" or "pwrite"
+  std::string log_io;  // "uring" or "pwrite"
 };
 
 // Thread-safe.
 class Store {
  public:
-  static Result<std::unique_ptr<Store>> Open(const Environment& environment, const StoreOptions& options);
+  static Result<std::unique_ptr<Store>> Open(const Environment& environment,
+                                             const StoreOptions& options);
   virtual ~Store() = default;  // as Close(), errors logged
   // Applies everything, flushes, writes the clean-shutdown record, releases the lease.
   virtual Status Close() = 0;

@@ -56,6 +56,9 @@ class SimFile final : public File {
     return ToStatus(disk_.Sync(inode_, {"sync", relative_, __builtin_return_address(0)}), "flush",
                     path_);
   }
+  void DropCache() override {
+    if (!Dead()) disk_.DropCache(inode_);
+  }
   Status Truncate(uint64_t size_bytes) override {
     if (Dead() || !writable_) return ToStatus(Dead() ? EIO : EBADF, "truncate", path_);
     return ToStatus(disk_.Truncate(inode_, size_bytes), "truncate", path_);
