@@ -51,8 +51,7 @@ struct RecoverOptions {
 };
 
 // Reads the whole log in order and calls `visit` for every record above `options.applied`.
-// kCorruption names file, offset, expected and actual. Changes nothing, but flushes each segment and
-// reads it from the device, so that what is delivered is durable.
+// kCorruption names file, offset, expected and actual. Changes nothing.
 Result<RecoveryResult> Recover(FileSystem& fs, const RecoverOptions& options,
                                const std::function<Status(const LogRecord&)>& visit);
 
@@ -68,7 +67,7 @@ class Log {
     LogOptions log;
   };
   // After a clean shutdown the log continues in its segment, else in a new segment and epoch.
-  // Flushes the directory that recovery read.
+  // Flushes what recovery read before it is trusted.
   static Result<std::unique_ptr<Log>> Open(FileSystem& fs, Logger& logger,
                                            const OpenOptions& options);
   virtual ~Log() = default;

@@ -1,0 +1,166 @@
+#include <algorithm>
+#include <thread>
+
+#include "base/check.h"
+#include "engine/internal/store_impl.h"
+
+namespace engram::engine {
+namespace {
+
+// A write is applied at the latest this long after it was acknowledged.
+constexpr auto kApplyInterval = std::chrono::milliseconds(50);
+
+std::string U64Row(std::string_view name, uint64_t value) {
+  uint8_t body[8];
+  StoreLe(body, value);
+  std::string out;
+  EncodeChecked(AsBytes(name), body, &out);
+  return out;
+}
+
+Status PutU64(lmdb::WriteTxn* txn, std::string_view name, uint64_t value) {
+  return txn->Put(Table::kMeta, AsBytes(name), AsBytes(U64Row(name, value)));
+}
+
+}  // namespace
+
+// Freezes what is staged, makes it durable, commits it to LMDB in key order and drops it.
+Status StoreImpl::ApplyFrozen() {
+  std::lock_guard apply_lock(apply_mutex_);
+  ENGRAM_TRY(CheckWritable());
+  MemtableList tables;
+  Lsn target;
+  {
+    std::lock_guard lock(stage_mutex_);
+    if (!tables_.back()->empty()) tables_.push_back(std::make_shared<Memtable>());
+    tables.assign(tables_.begin(), tables_.end() - 1);
+    if (tables.empty()) return Status::Ok();
+    target = tables.back()->last();
+  }
+  ENGRAM_TRY(WaitDurable(target));
+  Status status = ApplyTables(tables, target);
+  if (status.code() == StatusCode::kFull) {
+    if (!full_.exchange(true)) environment_.logger.Error("the device is full: " + status.message());
+    return status;
+  }
+  if (!status.ok()) {
+    Latch(status);
+    return status;
+  }
+  {
+    std::lock_guard lock(stage_mutex_);
+    uint64_t freed = 0;
+    for (const auto& table : tables) freed += table->size_bytes();
+    tables_.erase(tables_.begin(), tables_.begin() + static_cast<ptrdiff_t>(tables.size()));
+    pending_bytes_.fetch_sub(freed);
+  }
+  room_.notify_all();
+  return Status::Ok();
+}
+
+Status StoreImpl::ApplyTables(const MemtableList& tables, Lsn target) {
+  ENGRAM_ASSIGN_OR_RETURN(auto txn, lmdb_->BeginWrite());
+  for (const auto& memtable : tables) {
+    std::vector<OverlayRow> rows;
+    for (int t = 1; t <= kTableCount; ++t) {
+      const auto table = static_cast<Table>(t);
+      rows.clear();
+      memtable->Collect(table, {}, {}, target, &rows);
+      for (const OverlayRow& row : rows) {
+        ENGRAM_TRY(row.is_delete ? txn->Delete(table, row.key)
+                                 : txn->Put(table, row.key, row.value));
+      }
+    }
+  }
+  DigestBatch digests(
+      [&txn](Bytes key) { return txn->Get(Table::kDigests, key); },
+      [&txn](Bytes key, Bytes value) { return txn->Put(Table::kDigests, key, value); });
+  std::vector<DigestChange> changes;
+  CountDeltas counts;
+  for (const auto& memtable : tables) memtable->CollectChanges({}, target, &changes, &counts);
+  for (const DigestChange& change : changes) ENGRAM_TRY(digests.Apply(change));
+  ENGRAM_ASSIGN_OR_RETURN(DigestRows * rows, digests.rows());
+  counts.ApplyTo(&rows->counts);
+  ENGRAM_TRY(digests.Flush());
+  ENGRAM_TRY(PutU64(txn.get(), kMetaNextNodeKey, tables.back()->next_node_key()));
+  ENGRAM_TRY(PutU64(txn.get(), kMetaNextVectorKey, tables.back()->next_vector_key()));
+  return CommitLmdb(std::move(txn), target, false);
+}
+
+// REQUIRES: apply_mutex_ is held.
+Status StoreImpl::CommitLmdb(std::unique_ptr<lmdb::WriteTxn> txn, Lsn applied, bool sync) {
+  ENGRAM_TRY(PutU64(txn.get(), kMetaApplied, applied.value));
+  const uint64_t txn_id = txn->id();
+  ENGRAM_TRY(txn->Commit());
+  {
+    std::lock_guard lock(stage_mutex_);
+    previous_applied_ = Lsn{applied_.load()};
+    applied_.store(applied.value);
+    applied_txn_id_ = txn_id;
+  }
+  full_.store(false);
+  if (sync) {
+    Status status = lmdb_->Sync();
+    if (!status.ok()) {
+      Latch(status);
+      return status;
+    }
+    previous_applied_ = applied;
+  }
+  if (log_ != nullptr) ENGRAM_TRY(log_->ReleaseBelow(previous_applied_));
+  return Status::Ok();
+}
+
+Applier& Applier::Shared() {
+  static auto* applier = new Applier();  // its thread lives as long as the process
+  return *applier;
+}
+
+void Applier::Register(StoreImpl* store) {
+  std::lock_guard lock(mutex_);
+  stores_.push_back(store);
+  if (running_) return;
+  running_ = true;
+  std::thread([this] { Run(); }).detach();
+}
+
+void Applier::Unregister(StoreImpl* store) {
+  std::unique_lock lock(mutex_);
+  std::erase(stores_, store);
+  changed_.wait(lock, [&] { return busy_ != store; });
+}
+
+void Applier::Wake() {
+  std::lock_guard lock(mutex_);
+  wake_ = true;
+  changed_.notify_all();
+}
+
+// Sleeps without a deadline when no store has anything to apply: no CPU when idle.
+void Applier::Run() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [&] { return wake_; });
+    changed_.wait_for(lock, kApplyInterval, [&] {
+      return std::any_of(stores_.begin(), stores_.end(),
+                         [](StoreImpl* s) { return s->IsHurried(); });
+    });
+    wake_ = false;
+    const std::vector<StoreImpl*> round = stores_;
+    for (StoreImpl* store : round) {
+      if (std::find(stores_.begin(), stores_.end(), store) == stores_.end()) continue;
+      busy_ = store;
+      lock.unlock();
+      if (store->HasPending()) {
+        // A failure is latched or retried by the store itself; callers hear of it on their writes.
+        IgnoreError(store->ApplyFrozen(), "the store keeps its own state");
+        if (store->HasPending()) wake_ = true;
+      }
+      lock.lock();
+      busy_ = nullptr;
+      changed_.notify_all();
+    }
+  }
+}
+
+}  // namespace engram::engine

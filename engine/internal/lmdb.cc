@@ -1,0 +1,260 @@
+#include "engine/internal/lmdb.h"
+
+#include <cerrno>
+
+#include "base/check.h"
+
+namespace engram::engine::lmdb {
+namespace {
+
+constexpr unsigned kReadersMax = 1024;
+constexpr size_t kPoolSizeMax = 64;
+
+const char* const kTableNames[kTableCount + 1] = {
+    nullptr,       "meta",    "heads",      "old_heads", "content",  "extensions",
+    "embeddings",  "ids",     "uuids",      "edges_out", "edges_in", "bindings_out",
+    "bindings_in", "digests", "tombstones", "quarantine"};
+
+MDB_val ToVal(Bytes bytes) { return {bytes.size(), const_cast<uint8_t*>(bytes.data())}; }
+Bytes FromVal(const MDB_val& v) { return {static_cast<const uint8_t*>(v.mv_data), v.mv_size}; }
+
+}  // namespace
+
+Status FromLmdb(int rc, std::string_view what) {
+  const std::string message = std::string(what) + ": " + mdb_strerror(rc);
+  switch (rc) {
+    case MDB_SUCCESS:
+      return Status::Ok();
+    case MDB_NOTFOUND:
+      return Status::NotFound(message);
+    case MDB_MAP_FULL:
+      return Status::Full(message, "raise the map size: it must exceed the store for ever");
+    case MDB_READERS_FULL:
+      return Status::Busy(message, "close readers, or restart the process that holds them");
+    case MDB_PAGE_NOTFOUND:
+    case MDB_CORRUPTED:
+    case MDB_INVALID:
+      return Status::Corruption(message, "restore the store from a backup or ingest it again");
+    case MDB_VERSION_MISMATCH:
+    case MDB_INCOMPATIBLE:
+      return Status::Unsupported(message, "use the version of the program that wrote the store");
+    case MDB_PANIC:
+      return Status::Fatal(message, "close the store and open it again");
+    default:
+      return rc > 0 ? Status::FromErrno(rc, what) : Status::Io(message);
+  }
+}
+
+ReadTxn::~ReadTxn() { environment_->Release(txn_); }
+
+Result<std::optional<Bytes>> ReadTxn::Get(Table table, Bytes key) const {
+  MDB_val k = ToVal(key), v;
+  const int rc = mdb_get(txn_, environment_->dbi(table), &k, &v);
+  if (rc == MDB_NOTFOUND) return std::optional<Bytes>();
+  if (rc != 0) return FromLmdb(rc, environment_->Describe("read"));
+  return std::optional<Bytes>(FromVal(v));
+}
+
+Result<std::unique_ptr<ReadCursor>> ReadCursor::Open(const ReadTxn& txn, Table table) {
+  MDB_cursor* cursor = nullptr;
+  const int rc = mdb_cursor_open(txn.get(), txn.environment().dbi(table), &cursor);
+  if (rc != 0) return FromLmdb(rc, txn.environment().Describe("open a cursor"));
+  return std::unique_ptr<ReadCursor>(new ReadCursor(cursor));
+}
+
+Result<bool> ReadCursor::Step(MDB_val* key, MDB_cursor_op op, Bytes* key_out, Bytes* value_out) {
+  MDB_val value;
+  const int rc = mdb_cursor_get(cursor_, key, &value, op);
+  if (rc == MDB_NOTFOUND) return false;
+  if (rc != 0) return FromLmdb(rc, "scan");
+  *key_out = FromVal(*key);
+  *value_out = FromVal(value);
+  return true;
+}
+
+Result<bool> ReadCursor::Seek(Bytes first, Bytes* key, Bytes* value) {
+  MDB_val k = ToVal(first);
+  return Step(&k, first.empty() ? MDB_FIRST : MDB_SET_RANGE, key, value);
+}
+
+Result<bool> ReadCursor::Next(Bytes* key, Bytes* value) {
+  MDB_val k{};
+  return Step(&k, MDB_NEXT, key, value);
+}
+
+WriteTxn::~WriteTxn() {
+  if (txn_ != nullptr) mdb_txn_abort(txn_);
+}
+
+Result<MDB_cursor*> WriteTxn::Cursor(Table table) {
+  MDB_cursor*& cursor = cursors_[static_cast<int>(table)];
+  if (cursor == nullptr) {
+    const int rc = mdb_cursor_open(txn_, environment_->dbi(table), &cursor);
+    if (rc != 0) return FromLmdb(rc, environment_->Describe("open a cursor"));
+  }
+  return cursor;
+}
+
+Result<std::optional<Bytes>> WriteTxn::Get(Table table, Bytes key) {
+  ENGRAM_CHECK(txn_ != nullptr);
+  ENGRAM_ASSIGN_OR_RETURN(MDB_cursor * cursor, Cursor(table));
+  MDB_val k = ToVal(key), v;
+  const int rc = mdb_cursor_get(cursor, &k, &v, MDB_SET);
+  if (rc == MDB_NOTFOUND) return std::optional<Bytes>();
+  if (rc != 0) return FromLmdb(rc, environment_->Describe("read"));
+  return std::optional<Bytes>(FromVal(v));
+}
+
+Result<std::optional<std::pair<std::string, std::string>>> WriteTxn::FindFirst(Table table,
+                                                                               Bytes prefix) {
+  using Row = std::pair<std::string, std::string>;
+  ENGRAM_CHECK(txn_ != nullptr);
+  ENGRAM_ASSIGN_OR_RETURN(MDB_cursor * cursor, Cursor(table));
+  MDB_val k = ToVal(prefix), v;
+  const int rc = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
+  if (rc == MDB_NOTFOUND) return std::optional<Row>();
+  if (rc != 0) return FromLmdb(rc, environment_->Describe("read"));
+  if (!AsView(FromVal(k)).starts_with(AsView(prefix))) return std::optional<Row>();
+  return std::optional<Row>(Row(AsView(FromVal(k)), AsView(FromVal(v))));
+}
+
+// The key is always the caller's own copy: LMDB loses keys when it is given back the pointer that
+// a cursor returned and the value lives on an overflow page.
+Status WriteTxn::Put(Table table, Bytes key, Bytes value) {
+  ENGRAM_CHECK(txn_ != nullptr);
+  ENGRAM_ASSIGN_OR_RETURN(MDB_cursor * cursor, Cursor(table));
+  MDB_val k = ToVal(key), v = ToVal(value);
+  const int rc = mdb_cursor_put(cursor, &k, &v, 0);
+  if (rc != 0) return FromLmdb(rc, environment_->Describe("write"));
+  return Status::Ok();
+}
+
+Status WriteTxn::Delete(Table table, Bytes key) {
+  ENGRAM_CHECK(txn_ != nullptr);
+  MDB_val k = ToVal(key);
+  const int rc = mdb_del(txn_, environment_->dbi(table), &k, nullptr);
+  if (rc != 0 && rc != MDB_NOTFOUND) return FromLmdb(rc, environment_->Describe("delete"));
+  return Status::Ok();
+}
+
+Status WriteTxn::Commit() {
+  ENGRAM_CHECK(txn_ != nullptr);
+  MDB_txn* txn = txn_;
+  txn_ = nullptr;  // freed by the commit, whatever it returns
+  const int rc = mdb_txn_commit(txn);
+  if (rc != 0) return FromLmdb(rc, environment_->Describe("commit"));
+  return Status::Ok();
+}
+
+std::string Environment::Describe(std::string_view operation) const {
+  return std::string(operation) + " in " + path_;
+}
+
+Result<std::unique_ptr<Environment>> Environment::Open(const EnvironmentOptions& options) {
+  std::unique_ptr<Environment> environment(new Environment());
+  environment->path_ = options.path;
+  auto describe = [&](std::string_view what) { return environment->Describe(what); };
+  const unsigned flags =
+      MDB_NOMETASYNC | MDB_NORDAHEAD | MDB_NOTLS | (options.read_only ? MDB_RDONLY : 0);
+  int rc = 0;
+  for (unsigned extra : {0u, static_cast<unsigned>(MDB_NOLOCK)}) {
+    rc = mdb_env_create(&environment->env_);
+    if (rc != 0) return FromLmdb(rc, describe("create an environment"));
+    mdb_env_set_maxdbs(environment->env_, kTableCount + 1);
+    mdb_env_set_maxreaders(environment->env_, kReadersMax);
+    rc = mdb_env_set_mapsize(environment->env_, options.map_size_bytes);
+    if (rc == 0) {
+      rc = mdb_env_open(environment->env_, options.path.c_str(), flags | extra, 0600);
+    }
+    if (rc == 0) break;
+    mdb_env_close(environment->env_);
+    environment->env_ = nullptr;
+    // Without a place for lock.mdb nobody can write beside us either.
+    if (!options.read_only || (rc != EROFS && rc != EACCES)) break;
+  }
+  if (rc != 0) return FromLmdb(rc, describe("open the environment"));
+  ENGRAM_TRY(environment->OpenTables(options.read_only));
+  return environment;
+}
+
+Status Environment::OpenTables(bool read_only) {
+  MDB_txn* txn = nullptr;
+  int rc = mdb_txn_begin(env_, nullptr, read_only ? MDB_RDONLY : 0, &txn);
+  if (rc != 0) return FromLmdb(rc, Describe("begin"));
+  for (int table = 1; table <= kTableCount; ++table) {
+    rc = mdb_dbi_open(txn, kTableNames[table], read_only ? 0 : MDB_CREATE, &tables_[table]);
+    if (rc != 0) {
+      mdb_txn_abort(txn);
+      if (rc == MDB_NOTFOUND) {
+        return Status::Corruption(
+            Describe("open") + ": the table \"" + kTableNames[table] + "\" is missing",
+            "restore the store from a backup or ingest it again");
+      }
+      return FromLmdb(rc, Describe("open a table"));
+    }
+  }
+  rc = mdb_txn_commit(txn);
+  return rc == 0 ? Status::Ok() : FromLmdb(rc, Describe("commit"));
+}
+
+Environment::~Environment() {
+  for (MDB_txn* txn : pool_) mdb_txn_abort(txn);
+  if (env_ != nullptr) mdb_env_close(env_);
+}
+
+Result<std::unique_ptr<ReadTxn>> Environment::BeginRead() {
+  MDB_txn* txn = nullptr;
+  {
+    std::lock_guard lock(pool_mutex_);
+    if (!pool_.empty()) {
+      txn = pool_.back();
+      pool_.pop_back();
+    }
+  }
+  const int rc =
+      txn != nullptr ? mdb_txn_renew(txn) : mdb_txn_begin(env_, nullptr, MDB_RDONLY, &txn);
+  if (rc != 0) {
+    if (txn != nullptr) mdb_txn_abort(txn);
+    return FromLmdb(rc, Describe("begin a read"));
+  }
+  return std::make_unique<ReadTxn>(this, txn);
+}
+
+void Environment::Release(MDB_txn* txn) {
+  mdb_txn_reset(txn);
+  std::lock_guard lock(pool_mutex_);
+  if (pool_.size() < kPoolSizeMax) {
+    pool_.push_back(txn);
+  } else {
+    mdb_txn_abort(txn);
+  }
+}
+
+Result<std::unique_ptr<WriteTxn>> Environment::BeginWrite() {
+  MDB_txn* txn = nullptr;
+  const int rc = mdb_txn_begin(env_, nullptr, 0, &txn);
+  if (rc != 0) return FromLmdb(rc, Describe("begin a write"));
+  return std::unique_ptr<WriteTxn>(new WriteTxn(this, txn));
+}
+
+Status Environment::Sync() {
+  const int rc = mdb_env_sync(env_, 1);
+  return rc == 0 ? Status::Ok() : FromLmdb(rc, Describe("flush"));
+}
+
+Status Environment::SweepReaders() {
+  int dead = 0;
+  const int rc = mdb_reader_check(env_, &dead);
+  return rc == 0 ? Status::Ok() : FromLmdb(rc, Describe("sweep readers"));
+}
+
+Result<uint64_t> Environment::UsedBytes() {
+  MDB_envinfo info;
+  MDB_stat stat;
+  int rc = mdb_env_info(env_, &info);
+  if (rc == 0) rc = mdb_env_stat(env_, &stat);
+  if (rc != 0) return FromLmdb(rc, Describe("stat"));
+  return (info.me_last_pgno + 1) * static_cast<uint64_t>(stat.ms_psize);
+}
+
+}  // namespace engram::engine::lmdb

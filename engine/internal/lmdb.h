@@ -1,0 +1,129 @@
+// LMDB behind RAII: environments, transactions, cursors that cannot lose keys. The only place that
+// knows lmdb.h. Flags and limits: docs/format/store.md.
+#ifndef ENGRAM_ENGINE_INTERNAL_LMDB_H_
+#define ENGRAM_ENGINE_INTERNAL_LMDB_H_
+
+#include <lmdb.h>
+
+#include <array>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/coding.h"
+#include "base/result.h"
+#include "engine/rows.h"
+
+namespace engram::engine::lmdb {
+
+// Maps an LMDB or errno code; `what` names the operation and the environment.
+Status FromLmdb(int rc, std::string_view what);
+
+class Environment;
+
+// A read transaction from the environment's pool; back to the pool on destruction.
+class ReadTxn {
+ public:
+  ReadTxn(Environment* environment, MDB_txn* txn) : environment_(environment), txn_(txn) {}
+  ~ReadTxn();
+  ReadTxn(const ReadTxn&) = delete;
+  ReadTxn& operator=(const ReadTxn&) = delete;
+  MDB_txn* get() const { return txn_; }
+  uint64_t id() const { return mdb_txn_id(txn_); }  // of the newest commit it sees
+  const Environment& environment() const { return *environment_; }
+  // The row, borrowed until the transaction ends.
+  Result<std::optional<Bytes>> Get(Table table, Bytes key) const;
+
+ private:
+  Environment* environment_;
+  MDB_txn* txn_;
+};
+
+// Walks a table forward in a read transaction.
+class ReadCursor {
+ public:
+  static Result<std::unique_ptr<ReadCursor>> Open(const ReadTxn& txn, Table table);
+  ~ReadCursor() { mdb_cursor_close(cursor_); }
+  ReadCursor(const ReadCursor&) = delete;
+  ReadCursor& operator=(const ReadCursor&) = delete;
+  // At the first row with key >= `first` (the first row at all when empty); false: there is none.
+  Result<bool> Seek(Bytes first, Bytes* key, Bytes* value);
+  Result<bool> Next(Bytes* key, Bytes* value);
+
+ private:
+  explicit ReadCursor(MDB_cursor* cursor) : cursor_(cursor) {}
+  Result<bool> Step(MDB_val* key, MDB_cursor_op op, Bytes* key_out, Bytes* value_out);
+  MDB_cursor* cursor_;
+};
+
+// The write transaction of an environment; aborted unless committed. One thread.
+class WriteTxn {
+ public:
+  ~WriteTxn();
+  WriteTxn(const WriteTxn&) = delete;
+  WriteTxn& operator=(const WriteTxn&) = delete;
+  // Borrowed until the next write or the end.
+  Result<std::optional<Bytes>> Get(Table table, Bytes key);
+  // A copy of the first row whose key begins with `prefix`.
+  Result<std::optional<std::pair<std::string, std::string>>> FindFirst(Table table, Bytes prefix);
+  // Sequential keys go through a cursor that stays at the end of the table.
+  Status Put(Table table, Bytes key, Bytes value);
+  // Deleting what is not there is no error.
+  Status Delete(Table table, Bytes key);
+  // Ends the transaction, also on failure.
+  Status Commit();
+  uint64_t id() const { return mdb_txn_id(txn_); }
+
+ private:
+  friend class Environment;
+  WriteTxn(Environment* environment, MDB_txn* txn) : environment_(environment), txn_(txn) {}
+  Result<MDB_cursor*> Cursor(Table table);
+  Environment* environment_;
+  MDB_txn* txn_;
+  std::array<MDB_cursor*, kTableCount + 1> cursors_{};  // die with the transaction
+};
+
+struct EnvironmentOptions {
+  std::string path;  // an existing directory
+  uint64_t map_size_bytes = 0;
+  bool read_only = false;
+};
+
+class Environment {
+ public:
+  // Creates the tables unless read-only. kUnsupported if a table is missing then.
+  static Result<std::unique_ptr<Environment>> Open(const EnvironmentOptions& options);
+  ~Environment();
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
+
+  Result<std::unique_ptr<ReadTxn>> BeginRead();
+  Result<std::unique_ptr<WriteTxn>> BeginWrite();
+  // Flushes data and meta pages. A failure is final: the caller must latch.
+  Status Sync();
+  // Frees the slots of readers that died.
+  Status SweepReaders();
+  // Bytes of pages in use by live data and by the free list, as a high-water mark.
+  Result<uint64_t> UsedBytes();
+  MDB_dbi dbi(Table table) const { return tables_[static_cast<int>(table)]; }
+  std::string Describe(std::string_view operation) const;
+  const std::string& path() const { return path_; }
+
+ private:
+  friend class ReadTxn;
+  Environment() = default;
+  Status OpenTables(bool read_only);
+  void Release(MDB_txn* txn);
+
+  MDB_env* env_ = nullptr;
+  std::string path_;
+  std::array<MDB_dbi, kTableCount + 1> tables_{};
+  std::mutex pool_mutex_;
+  std::vector<MDB_txn*> pool_;  // reset, to be renewed
+};
+
+}  // namespace engram::engine::lmdb
+
+#endif  // ENGRAM_ENGINE_INTERNAL_LMDB_H_

@@ -1,0 +1,55 @@
+// ReadView over a RowReader.
+#ifndef ENGRAM_ENGINE_INTERNAL_READ_VIEW_H_
+#define ENGRAM_ENGINE_INTERNAL_READ_VIEW_H_
+
+#include "engine/internal/row_reader.h"
+
+namespace engram::engine {
+
+class ReadViewImpl final : public ReadView {
+ public:
+  ReadViewImpl(ReadState state, const StagedRows* staged, StoreImpl* store)
+      : reader_(std::move(state), staged), store_(store) {}
+
+  Lsn lsn() const override { return reader_.state().visible; }
+  Mode mode() const override;
+  Result<std::optional<NodeKey>> FindId(std::string_view id) override;
+  Result<std::optional<NodeKey>> FindUuid(const Uuid& uuid) override;
+  Result<std::optional<StoredRecord>> Record(NodeKey key) override;
+  Result<std::string> IdOf(NodeKey key) override;
+  Result<NodeKey> ReadEmbedding(VectorKey key, Embedding* out) override;
+  Result<std::vector<Neighbour>> OutEdges(NodeKey source) override;
+  Result<std::vector<Neighbour>> InEdges(NodeKey target) override;
+  Result<std::vector<Binding>> ConceptsOf(NodeKey episode) override;
+  Result<std::vector<Binding>> EpisodesOf(NodeKey concept_node) override;
+  Result<DigestState> Digests() override;
+  Result<Counts> Count() override;
+  Result<std::optional<RangeSum>> Range(uint64_t range) override;
+  Result<std::optional<std::string>> Meta(std::string_view name) override;
+  Result<std::optional<Lsn>> Tombstone(std::string_view id) override;
+  Status ScanIds(
+      std::optional<std::string_view> after,
+      const std::function<Result<bool>(std::string_view id, NodeKey key)>& visit) override;
+  Status ScanTable(Table table, Bytes first,
+                   const std::function<Result<bool>(Bytes key, Bytes value)>& visit) override;
+
+  const RowReader& reader() const { return reader_; }
+  // Heads, extension and whether there is any; the text row is not read.
+  Result<bool> LoadHeads(NodeKey key, StoredRecord* record);
+
+ private:
+  Result<std::optional<uint64_t>> GetU64(Table table, Bytes key);
+  Result<std::vector<Neighbour>> Edges(Table table, NodeKey node);
+  Result<std::vector<Binding>> Bindings(Table table, NodeKey node);
+  Result<DigestRows> CurrentDigests();
+
+  RowReader reader_;
+  StoreImpl* store_;
+};
+
+// node | ordinal | other, all big-endian.
+std::string EncodeLinkKey(NodeKey node, uint64_t ordinal, NodeKey other);
+
+}  // namespace engram::engine
+
+#endif  // ENGRAM_ENGINE_INTERNAL_READ_VIEW_H_

@@ -1,0 +1,55 @@
+// Rows at one LSN: a transaction's own staged rows over the memtables over LMDB.
+#ifndef ENGRAM_ENGINE_INTERNAL_ROW_READER_H_
+#define ENGRAM_ENGINE_INTERNAL_ROW_READER_H_
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "engine/internal/store_impl.h"
+
+namespace engram::engine {
+
+// The rows a WriteTxn has staged itself, by table and key.
+class StagedRows {
+ public:
+  explicit StagedRows(const ChangeSetBuilder& builder) : builder_(builder) {}
+  void Note(Table table, Bytes key, uint32_t offset);
+  std::optional<OverlayRow> Find(Table table, Bytes key) const;
+  std::vector<OverlayRow> Collect(Table table, Bytes first, Bytes prefix) const;
+  bool empty() const { return offsets_.empty(); }
+
+ private:
+  const ChangeSetBuilder& builder_;
+  std::map<std::string, uint32_t, std::less<>> offsets_;  // table byte + key
+};
+
+class RowReader {
+ public:
+  // `staged` may be null; it must outlive the reader.
+  RowReader(ReadState state, const StagedRows* staged)
+      : state_(std::move(state)), staged_(staged) {}
+
+  // The stored row (checksum not verified), borrowed until the reader ends or the next staging.
+  Result<std::optional<Bytes>> Get(Table table, Bytes key) const;
+  // Rows with key >= first that begin with prefix, in key order; false from `visit` stops.
+  Status Scan(Table table, Bytes first, Bytes prefix,
+              const std::function<Result<bool>(Bytes key, Bytes value)>& visit) const;
+  // As Get, verified and without its checksum; for rows of EncodeChecked.
+  Result<std::optional<Bytes>> GetChecked(Table table, Bytes key) const;
+  // Where the bytes of a row are, for corruption messages.
+  std::string Where(Table table, Bytes key) const;
+
+  const ReadState& state() const { return state_; }
+
+ private:
+  ReadState state_;
+  const StagedRows* staged_;
+};
+
+std::string_view TableName(Table table);
+
+}  // namespace engram::engine
+
+#endif  // ENGRAM_ENGINE_INTERNAL_ROW_READER_H_

@@ -1,0 +1,322 @@
+#include <algorithm>
+
+#include "base/check.h"
+#include "engine/internal/store_impl.h"
+#include "engine/vector_search.h"
+
+namespace engram::engine {
+
+std::string_view ModeName(Mode mode) {
+  switch (mode) {
+    case Mode::kLegacy:
+      return "legacy";
+    case Mode::kDualWrite:
+      return "dual_write";
+    case Mode::kShadow:
+      return "shadow";
+    case Mode::kDual:
+      return "dual";
+    case Mode::kFinalized:
+      return "finalized";
+  }
+  return "unknown";
+}
+
+StoreImpl::StoreImpl(const Environment& environment, const StoreOptions& options)
+    : environment_(environment), options_(options) {
+  tables_.push_back(std::make_shared<Memtable>());
+}
+
+StoreImpl::~StoreImpl() {
+  Status status = CloseOnce();
+  if (!status.ok()) environment_.logger.Error("closing the store: " + status.ToString());
+}
+
+Status StoreImpl::Close() { return CloseOnce(); }
+
+Status StoreImpl::CloseOnce() {
+  if (closed_) return Status::Ok();
+  closed_ = true;
+  if (read_only() || log_ == nullptr) {
+    lease_.reset();
+    return Status::Ok();
+  }
+  if (options_.background_apply) Applier::Shared().Unregister(this);
+  Status status = Drain({.sync = true});
+  if (status.ok()) status = log_->CloseClean();
+  log_.reset();
+  lmdb_.reset();
+  lease_.reset();
+  return status;
+}
+
+void StoreImpl::Latch(const Status& status) {
+  std::lock_guard lock(latch_mutex_);
+  if (!latched_.ok()) return;
+  latched_ = Status::Fatal("the store is latched after an error: " + status.message(),
+                           "close the store and open it again; nothing acknowledged is lost");
+  is_latched_.store(true);
+  environment_.logger.Error("latched: " + status.ToString());
+}
+
+Status StoreImpl::CheckWritable() {
+  if (read_only()) return Status::FailedPrecondition("the store is open read-only");
+  if (closed_ && log_ == nullptr) return Status::FailedPrecondition("the store is closed");
+  if (!is_latched_.load()) return Status::Ok();
+  std::lock_guard lock(latch_mutex_);
+  return latched_;
+}
+
+// Writers wait while too much is acknowledged and not applied.
+Status StoreImpl::WaitForRoom() {
+  while (pending_bytes_.load() > options_.overlay_size_bytes_max) {
+    if (!options_.background_apply) {
+      ENGRAM_TRY(ApplyFrozen());
+      continue;
+    }
+    ENGRAM_TRY(CheckWritable());
+    if (full_.load()) {
+      return Status::Full("the device is full: acknowledged writes can not be applied",
+                          "free space on the device; the store goes on by itself");
+    }
+    Applier::Shared().Wake();
+    std::unique_lock lock(stage_mutex_);
+    room_.wait_for(lock, std::chrono::milliseconds(100));
+  }
+  return Status::Ok();
+}
+
+Result<std::unique_ptr<WriteTxn>> StoreImpl::Begin() {
+  ENGRAM_TRY(CheckWritable());
+  ENGRAM_TRY(WaitForRoom());
+  return MakeWriteTxn(this, std::unique_lock(write_mutex_));
+}
+
+Result<Lsn> StoreImpl::StageChanges(std::string payload, const wal::Log::AppendOptions& append) {
+  ENGRAM_TRY(CheckWritable());
+  ENGRAM_ASSIGN_OR_RETURN(const Lsn lsn,
+                          log_->Append(kLogRecordChangeSet, AsBytes(payload), append));
+  ChangeSet changes;
+  ENGRAM_CHECK(DecodeChangeSet(AsBytes(payload), &changes).ok());
+  std::lock_guard lock(stage_mutex_);
+  Memtable& active = *tables_.back();
+  const uint64_t before = active.size_bytes();
+  active.Insert(lsn, std::move(payload), changes);
+  staged_ = lsn;
+  pending_bytes_.fetch_add(active.size_bytes() - before);
+  return lsn;
+}
+
+Status StoreImpl::WaitDurable(Lsn lsn) {
+  if (lsn.value <= visible_.load(std::memory_order_acquire)) return Status::Ok();
+  Status status = log_->WaitDurable(lsn);
+  if (!status.ok()) {
+    if (log_->latched()) Latch(status);
+    return status;
+  }
+  {
+    std::lock_guard lock(stage_mutex_);
+    // What is durable is visible once it is in a memtable: staging runs behind the append.
+    const uint64_t newest = std::min(log_->durable().value, staged_.value);
+    if (newest > visible_.load()) visible_.store(newest, std::memory_order_release);
+  }
+  if (options_.background_apply) Applier::Shared().Wake();
+  return Status::Ok();
+}
+
+// An LMDB transaction that is at least as new as what the overlay has dropped, and the memtables
+// above it. `latest`: with writes that are not durable yet, for the writer itself.
+Result<ReadState> StoreImpl::OpenReadState(bool latest) {
+  for (;;) {
+    ReadState state;
+    {
+      std::lock_guard lock(stage_mutex_);
+      state.environment = lmdb_;
+    }
+    if (state.environment == nullptr) {
+      return Status::FailedPrecondition("the store is closed");
+    }
+    ENGRAM_ASSIGN_OR_RETURN(state.txn, state.environment->BeginRead());
+    uint64_t known_txn_id = 0;
+    {
+      std::lock_guard lock(stage_mutex_);
+      if (state.environment != lmdb_ || state.txn->id() < applied_txn_id_) continue;
+      state.tables.assign(tables_.begin(), tables_.end());
+      state.visible = latest ? staged_ : Lsn{visible_.load()};
+      state.applied = Lsn{applied_.load()};
+      known_txn_id = applied_txn_id_;
+    }
+    if (state.txn->id() != known_txn_id) {
+      // A commit that is not published yet: the row in the transaction is the truth.
+      ENGRAM_ASSIGN_OR_RETURN(auto row, state.txn->Get(Table::kMeta, AsBytes(kMetaApplied)));
+      if (row) {
+        ENGRAM_ASSIGN_OR_RETURN(Bytes body, DecodeChecked(AsBytes(kMetaApplied), *row));
+        if (body.size() == 8) state.applied = Lsn{LoadLe<uint64_t>(body.data())};
+      }
+    }
+    state.visible = std::max(state.visible, state.applied);
+    std::erase_if(state.tables, [&](const auto& t) { return t->last() <= state.applied; });
+    return state;
+  }
+}
+
+Result<std::unique_ptr<ReadView>> StoreImpl::View() {
+  ENGRAM_ASSIGN_OR_RETURN(ReadState state, OpenReadState(false));
+  return MakeReadView(std::move(state), this);
+}
+
+// The same as a view: memtables are shared, frozen ones are immutable, and versions above the
+// view's LSN are skipped. Nothing is copied until a table is scanned.
+Result<std::unique_ptr<ReadView>> StoreImpl::Snapshot() { return View(); }
+
+Status StoreImpl::Drain(const DrainOptions& options) {
+  if (read_only()) return Status::Ok();
+  while (HasPending()) ENGRAM_TRY(ApplyFrozen());
+  if (!options.sync) return Status::Ok();
+  std::lock_guard apply_lock(apply_mutex_);
+  ENGRAM_TRY(CheckWritable());
+  Status status = lmdb_->Sync();
+  if (!status.ok()) {
+    Latch(status);
+    return status;
+  }
+  previous_applied_ = Lsn{applied_.load()};
+  return Status::Ok();
+}
+
+// An empty change set: replaying it changes nothing, and the LSN is taken.
+Status StoreImpl::LogBulkMarker(Lsn lsn, uint64_t next_node_key, uint64_t next_vector_key) {
+  ChangeSetBuilder empty;
+  const std::string payload = empty.Finish(next_node_key, next_vector_key);
+  ENGRAM_ASSIGN_OR_RETURN(const Lsn got, log_->Append(kLogRecordChangeSet, AsBytes(payload), {}));
+  ENGRAM_CHECK(got == lsn);
+  Status status = log_->WaitDurable(lsn);
+  if (!status.ok() && log_->latched()) Latch(status);
+  return status;
+}
+
+void StoreImpl::PublishBulk(Lsn lsn) {
+  std::lock_guard lock(stage_mutex_);
+  staged_ = lsn;
+  visible_.store(lsn.value, std::memory_order_release);
+}
+
+Result<std::unique_ptr<BulkTxn>> StoreImpl::BeginBulk() {
+  ENGRAM_TRY(CheckWritable());
+  std::unique_lock write_lock(write_mutex_);
+  while (HasPending()) ENGRAM_TRY(ApplyFrozen());
+  std::unique_lock apply_lock(apply_mutex_);
+  return MakeBulkTxn(this, std::move(write_lock), std::move(apply_lock), Lsn{applied_.load()});
+}
+
+Status StoreImpl::RecycleLog() {
+  std::lock_guard apply_lock(apply_mutex_);
+  ENGRAM_TRY(CheckWritable());
+  IgnoreError(lmdb_->SweepReaders(), "stale readers cost space, not correctness");
+  return log_->ReleaseBelow(previous_applied_);
+}
+
+StoreInfo StoreImpl::Info() {
+  StoreInfo info;
+  info.store_uuid = store_file_.store_uuid;
+  info.generation = store_file_.generation;
+  info.applied = Lsn{applied_.load()};
+  info.durable = Lsn{visible_.load()};
+  if (log_ != nullptr) info.log_io = std::string(log_->io_name());
+  std::lock_guard lock(stage_mutex_);
+  if (lmdb_ == nullptr) return info;
+  Result<uint64_t> used = lmdb_->UsedBytes();
+  if (used.ok()) info.used_bytes = *used;
+  info.bytes = info.used_bytes + (log_ != nullptr ? log_->size_bytes() : 0);
+  Result<FileInfo> data = environment_.fs.Stat(lmdb_->path() + "/data.mdb");
+  if (data.ok()) info.bytes += data->size_bytes - std::min(data->size_bytes, info.used_bytes);
+  return info;
+}
+
+namespace {
+
+// The current embedding rows of a key range: LMDB's merged with the overlay's.
+class EmbeddingCursor final : public VectorRowCursor {
+ public:
+  EmbeddingCursor(ReadState state, const VectorRange& range)
+      : state_(std::move(state)), last_(EncodeU64Key(range.last.value)) {
+    const std::string first = EncodeU64Key(range.first.value);
+    overlay_ = CollectMerged(state_.tables, Table::kEmbeddings, AsBytes(first), {}, state_.visible);
+  }
+  Status Start(const VectorRange& range) {
+    ENGRAM_ASSIGN_OR_RETURN(cursor_, lmdb::ReadCursor::Open(*state_.txn, Table::kEmbeddings));
+    const std::string first = EncodeU64Key(range.first.value);
+    ENGRAM_ASSIGN_OR_RETURN(more_, cursor_->Seek(AsBytes(first), &key_, &value_));
+    return Status::Ok();
+  }
+  Result<bool> Next(Bytes* key, Bytes* value) override {
+    for (;;) {
+      if (more_ && AsView(key_) > last_) more_ = false;
+      const bool in_overlay = at_ < overlay_.size() && AsView(overlay_[at_].key) <= last_;
+      if (!more_ && !in_overlay) return false;
+      if (in_overlay && (!more_ || AsView(overlay_[at_].key) <= AsView(key_))) {
+        const OverlayRow& row = overlay_[at_++];
+        if (more_ && AsView(row.key) == AsView(key_)) ENGRAM_TRY(Step());
+        if (row.is_delete) continue;
+        *key = row.key;
+        *value = row.value;
+        return true;
+      }
+      *key = key_;
+      *value = value_;
+      ENGRAM_TRY(Step());
+      return true;
+    }
+  }
+
+ private:
+  Status Step() {
+    ENGRAM_ASSIGN_OR_RETURN(more_, cursor_->Next(&key_, &value_));
+    return Status::Ok();
+  }
+  ReadState state_;
+  std::string last_;
+  std::vector<OverlayRow> overlay_;
+  size_t at_ = 0;
+  std::unique_ptr<lmdb::ReadCursor> cursor_;
+  bool more_ = false;
+  Bytes key_, value_;
+};
+
+}  // namespace
+
+Result<std::vector<SearchHit>> StoreImpl::Search(const Embedding& query, uint32_t k) {
+  ENGRAM_ASSIGN_OR_RETURN(ReadState state, OpenReadState(false));
+  VectorSearchRequest request;
+  request.k = k;
+  request.keys = {VectorKey{1}, VectorKey{1}};
+  for (const auto& table : state.tables) {
+    request.keys.last = std::max(request.keys.last, VectorKey{table->next_vector_key()});
+  }
+  ENGRAM_ASSIGN_OR_RETURN(auto row, state.txn->Get(Table::kMeta, AsBytes(kMetaNextVectorKey)));
+  if (row) {
+    ENGRAM_ASSIGN_OR_RETURN(Bytes body, DecodeChecked(AsBytes(kMetaNextVectorKey), *row));
+    if (body.size() == 8) {
+      request.keys.last = std::max(request.keys.last, VectorKey{LoadLe<uint64_t>(body.data())});
+    }
+  }
+  const Lsn visible = state.visible;
+  const uint64_t txn_id = state.txn->id();
+  return SearchVectors(query, request,
+                       [&](const VectorRange& range) -> Result<std::unique_ptr<VectorRowCursor>> {
+                         ReadState part;
+                         part.environment = state.environment;
+                         ENGRAM_ASSIGN_OR_RETURN(part.txn, state.environment->BeginRead());
+                         part.tables = state.tables;
+                         part.visible = visible;
+                         // Another commit came between: its rows are newer than this search.
+                         if (part.txn->id() != txn_id) {
+                           return Status::Busy("the store was written while the search began");
+                         }
+                         auto cursor = std::make_unique<EmbeddingCursor>(std::move(part), range);
+                         ENGRAM_TRY(cursor->Start(range));
+                         return std::unique_ptr<VectorRowCursor>(std::move(cursor));
+                       });
+}
+
+}  // namespace engram::engine

@@ -1,0 +1,266 @@
+#include <algorithm>
+
+#include "engine/internal/store_impl.h"
+
+namespace engram::engine {
+namespace {
+
+constexpr uint64_t kMapSizeBytesMax = uint64_t{1} << 40;
+constexpr std::string_view kGenerationPrefix = "store.";
+
+}  // namespace
+
+Result<std::unique_ptr<Store>> Store::Open(const Environment& environment,
+                                           const StoreOptions& options) {
+  auto store = std::make_unique<StoreImpl>(environment, options);
+  ENGRAM_TRY(store->OpenFiles());
+  return std::unique_ptr<Store>(std::move(store));
+}
+
+std::string StoreImpl::GenerationPath(uint64_t generation) const {
+  return JoinPath(options_.directory, std::string(kGenerationPrefix) + std::to_string(generation));
+}
+
+Status StoreImpl::OpenFiles() {
+  ENGRAM_ASSIGN_OR_RETURN(SpaceId space_id, SpaceId::Parse(options_.space));
+  space_id_ = std::move(space_id);
+  ENGRAM_TRY(TakeLease());
+  ENGRAM_TRY(LoadOrCreate());
+  if (!read_only()) ENGRAM_TRY(RemoveStrayGenerations());
+  ENGRAM_TRY(LoadMeta());
+  ENGRAM_TRY(ReplayLog());
+  if (read_only()) return Status::Ok();
+  ENGRAM_TRY(OpenLog());
+  if (options_.background_apply) {
+    Applier::Shared().Register(this);
+    if (HasPending()) Applier::Shared().Wake();
+  }
+  return Status::Ok();
+}
+
+Status StoreImpl::TakeLease() {
+  FileSystem& fs = environment_.fs;
+  const bool exists = Exists(fs, options_.directory);
+  if (!exists && options_.access != Access::kCreate) {
+    return Status::NotFound("there is no store in " + options_.directory,
+                            "check --data-root and --space, or ingest a directory with "
+                            "`engram migrate-dual --source DIR`");
+  }
+  if (!exists) {
+    ENGRAM_TRY(CreateDirectories(fs, ParentPath(options_.directory)));
+    ENGRAM_TRY(fs.CreateDirectory(options_.directory));
+    ENGRAM_TRY(fs.SyncDirectory(ParentPath(options_.directory)));
+  }
+  const std::string path = JoinPath(options_.directory, "LOCK");
+  auto lease = fs.Lock(path, read_only());
+  if (!lease.ok()) {
+    if (lease.status().code() != StatusCode::kBusy) return lease.status();
+    return Status::Busy("another process holds the store " + options_.directory + " (" +
+                            lease.status().message() + ")",
+                        "stop that process, or send the command to its server");
+  }
+  lease_ = std::move(*lease);
+  return Status::Ok();
+}
+
+Status StoreImpl::LoadOrCreate() {
+  const std::string path = JoinPath(options_.directory, "STORE");
+  auto file = ReadStoreFile(environment_.fs, path);
+  if (file.ok()) {
+    store_file_ = *file;
+    return OpenGeneration(false);
+  }
+  if (file.status().code() != StatusCode::kNotFound) return file.status();
+  if (options_.access != Access::kCreate) {
+    return Status::NotFound("there is no store in " + options_.directory + ": STORE is missing",
+                            "ingest a directory with `engram migrate-dual --source DIR`, or check "
+                            "--data-root and --space");
+  }
+  return CreateStore();
+}
+
+// STORE comes last: without it nothing else counts, and a half-made generation is made again.
+Status StoreImpl::CreateStore() {
+  FileSystem& fs = environment_.fs;
+  ENGRAM_ASSIGN_OR_RETURN(store_file_.store_uuid, Uuid::Random());
+  store_file_.generation = 1;
+  ENGRAM_TRY(RemoveStrayGenerations());
+  const std::string log = JoinPath(options_.directory, "log");
+  auto stale = fs.List(log);
+  if (stale.ok()) {
+    for (const DirectoryEntry& entry : *stale) ENGRAM_TRY(fs.Unlink(JoinPath(log, entry.name)));
+  }
+  ENGRAM_TRY(OpenGeneration(true));
+  ENGRAM_TRY(InitializeMeta());
+  return WriteStoreFile(fs, JoinPath(options_.directory, "STORE"), store_file_);
+}
+
+Result<uint64_t> StoreImpl::MapSize() {
+  if (options_.map_size_bytes != 0) return options_.map_size_bytes;
+  ENGRAM_ASSIGN_OR_RETURN(DiskSpace space, environment_.fs.Space(options_.directory));
+  const uint64_t wanted = std::min(kMapSizeBytesMax, 4 * space.total_bytes);
+  return std::max<uint64_t>(wanted, 64u << 20) & ~uint64_t{4095};
+}
+
+Status StoreImpl::OpenGeneration(bool create) {
+  FileSystem& fs = environment_.fs;
+  const std::string path = GenerationPath(store_file_.generation);
+  if (create) ENGRAM_TRY(fs.CreateDirectory(path));
+  ENGRAM_ASSIGN_OR_RETURN(const uint64_t map_size_bytes, MapSize());
+  ENGRAM_ASSIGN_OR_RETURN(
+      std::unique_ptr<lmdb::Environment> opened,
+      lmdb::Environment::Open(
+          {.path = path, .map_size_bytes = map_size_bytes, .read_only = read_only()}));
+  {
+    std::lock_guard lock(stage_mutex_);
+    lmdb_ = std::move(opened);
+    applied_txn_id_ = 0;
+  }
+  if (!read_only()) {
+    IgnoreError(lmdb_->SweepReaders(), "stale readers cost space, not correctness");
+  }
+  if (!create) return Status::Ok();
+  ENGRAM_TRY(fs.SyncDirectory(path));
+  return fs.SyncDirectory(options_.directory);
+}
+
+Status StoreImpl::InitializeMeta() {
+  ENGRAM_ASSIGN_OR_RETURN(auto txn, lmdb_->BeginWrite());
+  auto put = [&txn](std::string_view name, Bytes body) {
+    std::string value;
+    EncodeChecked(AsBytes(name), body, &value);
+    return txn->Put(Table::kMeta, AsBytes(name), AsBytes(value));
+  };
+  auto put_u64 = [&put](std::string_view name, uint64_t number) {
+    uint8_t body[8];
+    StoreLe(body, number);
+    return put(name, body);
+  };
+  ENGRAM_TRY(put(kMetaStoreUuid, store_file_.store_uuid.bytes));
+  ENGRAM_TRY(put_u64(kMetaTableVersion, kTableVersion));
+  ENGRAM_TRY(put_u64(kMetaMode, static_cast<uint64_t>(Mode::kLegacy)));
+  ENGRAM_TRY(put_u64(kMetaNextNodeKey, 1));
+  ENGRAM_TRY(put_u64(kMetaNextVectorKey, 1));
+  ENGRAM_TRY(put_u64(kMetaApplied, 0));
+  ENGRAM_TRY(txn->Commit());
+  return lmdb_->Sync();
+}
+
+Status StoreImpl::LoadMeta() {
+  ENGRAM_ASSIGN_OR_RETURN(auto txn, lmdb_->BeginRead());
+  const std::string file = lmdb_->path() + "/data.mdb";
+  auto get = [&](std::string_view name, size_t size) -> Result<Bytes> {
+    ENGRAM_ASSIGN_OR_RETURN(auto row, txn->Get(Table::kMeta, AsBytes(name)));
+    if (!row)
+      return Status::Corruption(file + ": the meta row " + std::string(name) + " is missing");
+    auto body = DecodeChecked(AsBytes(name), *row);
+    if (!body.ok()) return body.status().WithContext(file + ", meta row " + std::string(name));
+    if (body->size() != size)
+      return Status::Corruption(file + ": the meta row " + std::string(name) + " has a wrong size");
+    return *body;
+  };
+  auto get_u64 = [&](std::string_view name) -> Result<uint64_t> {
+    ENGRAM_ASSIGN_OR_RETURN(Bytes body, get(name, 8));
+    return LoadLe<uint64_t>(body.data());
+  };
+  ENGRAM_ASSIGN_OR_RETURN(const uint64_t version, get_u64(kMetaTableVersion));
+  if (version != kTableVersion) {
+    return Status::Unsupported(file + ": the tables have version " + std::to_string(version) +
+                                   ", this program knows version 1",
+                               "use the version of the program that wrote the store");
+  }
+  ENGRAM_ASSIGN_OR_RETURN(Bytes uuid, get(kMetaStoreUuid, 16));
+  if (AsView(uuid) != AsView(Bytes(store_file_.store_uuid.bytes))) {
+    return Status::Corruption(
+        file + " belongs to another store than " + options_.directory + "/STORE",
+        "put the folder back that belongs to this STORE file");
+  }
+  ENGRAM_ASSIGN_OR_RETURN(const uint64_t mode, get_u64(kMetaMode));
+  if (mode < 1 || mode > 5)
+    return Status::Unsupported(file + ": unknown mode " + std::to_string(mode));
+  mode_.store(static_cast<Mode>(mode));
+  ENGRAM_ASSIGN_OR_RETURN(next_node_key_, get_u64(kMetaNextNodeKey));
+  ENGRAM_ASSIGN_OR_RETURN(next_vector_key_, get_u64(kMetaNextVectorKey));
+  ENGRAM_ASSIGN_OR_RETURN(const uint64_t applied, get_u64(kMetaApplied));
+  applied_.store(applied);
+  visible_.store(applied);
+  staged_ = Lsn{applied};
+  recovery_.applied = Lsn{applied};
+  applied_txn_id_ = txn->id();
+  return Status::Ok();
+}
+
+// Leftovers of an interrupted creation or compaction.
+Status StoreImpl::RemoveStrayGenerations() {
+  FileSystem& fs = environment_.fs;
+  ENGRAM_ASSIGN_OR_RETURN(auto entries, fs.List(options_.directory));
+  for (const DirectoryEntry& entry : entries) {
+    if (!entry.name.starts_with(kGenerationPrefix)) continue;
+    const std::string path = JoinPath(options_.directory, entry.name);
+    if (lmdb_ != nullptr && path == lmdb_->path()) continue;
+    environment_.logger.Info("removing " + path + ", the leftover of an interrupted run");
+    ENGRAM_ASSIGN_OR_RETURN(auto files, fs.List(path));
+    for (const DirectoryEntry& file : files) ENGRAM_TRY(fs.Unlink(JoinPath(path, file.name)));
+    ENGRAM_TRY(fs.RemoveDirectory(path));
+  }
+  return Status::Ok();
+}
+
+Status StoreImpl::ReplayLog() {
+  wal::RecoverOptions recover;
+  recover.directory = JoinPath(options_.directory, "log");
+  recover.store_uuid = store_file_.store_uuid;
+  recover.applied = recovery_.applied;
+  recover.salvage = options_.salvage;
+  Memtable* table = tables_.back().get();
+  ENGRAM_ASSIGN_OR_RETURN(
+      log_recovery_,
+      wal::Recover(environment_.fs, recover, [&](const wal::LogRecord& record) -> Status {
+        if (record.type != kLogRecordChangeSet) {
+          return Status::Unsupported(
+              "the log holds a record of type " + std::to_string(record.type) + ", expected 1",
+              "use the version of the program that wrote the store");
+        }
+        if (!read_only() && table->size_bytes() > options_.overlay_size_bytes_max) {
+          tables_.push_back(std::make_shared<Memtable>());
+          table = tables_.back().get();
+        }
+        const uint64_t before = table->size_bytes();
+        ENGRAM_TRY(table->InsertCopy(record.lsn, record.payload));
+        pending_bytes_.fetch_add(table->size_bytes() - before);
+        next_node_key_ = table->next_node_key();
+        next_vector_key_ = table->next_vector_key();
+        staged_ = record.lsn;
+        ++recovery_.records_replayed;
+        return Status::Ok();
+      }));
+  recovery_.recovered = std::max(recovery_.applied, log_recovery_.last);
+  recovery_.torn_tail = log_recovery_.torn;
+  recovery_.torn_detail = log_recovery_.detail;
+  recovery_.lost = log_recovery_.lost;
+  if (log_recovery_.torn) environment_.logger.Warning("torn log tail: " + log_recovery_.detail);
+  if (read_only()) visible_.store(staged_.value);
+  const std::string key(kMetaMode);
+  for (const auto& memtable : tables_) {
+    auto row = memtable->Find(Table::kMeta, AsBytes(key), staged_);
+    if (!row) continue;
+    ENGRAM_ASSIGN_OR_RETURN(Bytes body, DecodeChecked(AsBytes(key), row->value));
+    if (body.size() == 8) mode_.store(static_cast<Mode>(LoadLe<uint64_t>(body.data())));
+  }
+  return Status::Ok();
+}
+
+// Opening the log flushes what recovery read: only then is it visible.
+Status StoreImpl::OpenLog() {
+  wal::Log::OpenOptions open;
+  open.directory = JoinPath(options_.directory, "log");
+  open.store_uuid = store_file_.store_uuid;
+  open.recovered = log_recovery_;
+  open.applied = Lsn{applied_.load()};
+  open.log = options_.log;
+  ENGRAM_ASSIGN_OR_RETURN(log_, wal::Log::Open(environment_.fs, environment_.logger, open));
+  visible_.store(staged_.value);
+  return Status::Ok();
+}
+
+}  // namespace engram::engine

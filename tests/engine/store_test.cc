@@ -1,0 +1,214 @@
+#include "engine/store.h"
+
+#include <gtest/gtest.h>
+
+#include "base/crypto.h"
+#include "compat/conversion.h"
+#include "tests/testing/temp_dir.h"
+
+namespace engram::engine {
+namespace {
+
+// A store in a temporary directory with domain verbs.
+class StoreTest : public ::testing::Test {
+ protected:
+  void SetUp() override { Open(Access::kCreate); }
+
+  void Open(Access access) {
+    store_.reset();
+    StoreOptions options;
+    options.directory = dir_.path() + "/default/dual";
+    options.space = "default";
+    options.access = access;
+    options.map_size_bytes = 1u << 30;
+    options.background_apply = background_;
+    auto store = Store::Open({}, options);
+    ASSERT_TRUE(store.ok()) << store.status().ToString();
+    store_ = std::move(*store);
+  }
+
+  static Embedding Filled(float value) {
+    Embedding embedding;
+    embedding.fill(value);
+    return embedding;
+  }
+
+  Lsn Put(const std::string& id, const std::string& content, float activation, bool dual = false) {
+    Memory memory;
+    memory.text.id = id;
+    memory.text.content = content;
+    memory.activation = activation;
+    const Embedding embedding = Filled(activation);
+    memory.embedding_sha256 =
+        Sha256Of({reinterpret_cast<const uint8_t*>(embedding.data()), kEmbeddingSizeBytes});
+    auto txn = store_->Begin();
+    EXPECT_TRUE(txn.ok()) << txn.status().ToString();
+    const Uuid uuid = NodeUuid(*SpaceId::Parse("default"), id);
+    WriteTxn::Record record;
+    record.key = *(*txn)->KeyFor(id, uuid);
+    record.old_head = memory;
+    record.text = &memory.text;
+    record.embedding = &embedding;
+    record.activation = activation;
+    DualNode node = compat::ToDual(memory, uuid, {});
+    record.digest = RecordDigest(node);
+    if (dual) record.dual_head = node;
+    Status put = (*txn)->PutRecord(record);
+    EXPECT_TRUE(put.ok()) << put.ToString();
+    auto lsn = (*txn)->Stage();
+    EXPECT_TRUE(lsn.ok()) << lsn.status().ToString();
+    Status durable = store_->WaitDurable(*lsn);
+    EXPECT_TRUE(durable.ok()) << durable.ToString();
+    return *lsn;
+  }
+
+  void Remove(const std::string& id) {
+    auto txn = store_->Begin();
+    auto key = (*txn)->view().FindId(id);
+    ASSERT_TRUE(key.ok() && *key);
+    ASSERT_TRUE((*txn)->RemoveRecord(**key).ok());
+    auto lsn = (*txn)->Stage();
+    ASSERT_TRUE(lsn.ok());
+    ASSERT_TRUE(store_->WaitDurable(*lsn).ok());
+  }
+
+  std::optional<std::string> Content(const std::string& id) {
+    auto view = store_->View();
+    EXPECT_TRUE(view.ok()) << view.status().ToString();
+    auto key = (*view)->FindId(id);
+    EXPECT_TRUE(key.ok());
+    if (!key.ok() || !*key) return std::nullopt;
+    auto record = (*view)->Record(**key);
+    EXPECT_TRUE(record.ok()) << record.status().ToString();
+    if (!record.ok() || !*record) return std::nullopt;
+    Embedding embedding;
+    EXPECT_TRUE((*view)->ReadEmbedding((*record)->current().vector_key, &embedding).ok());
+    return (*record)->text.content;
+  }
+
+  Counts Count() { return *(*store_->View())->Count(); }
+  Sha256Digest Digest() { return (*store_->View())->Digests()->SpaceDigest(); }
+
+  testing::TempDir dir_;
+  bool background_ = false;
+  std::unique_ptr<Store> store_;
+};
+
+TEST_F(StoreTest, AWriteIsReadBackBeforeAndAfterItIsApplied) {
+  Put("a", "first", 0.9f);
+  EXPECT_EQ(Content("a"), "first");
+  const Sha256Digest before = Digest();
+  ASSERT_TRUE(store_->Drain({}).ok());
+  EXPECT_EQ(Content("a"), "first");
+  EXPECT_EQ(Digest(), before);
+  EXPECT_EQ(Count().records, 1u);
+}
+
+TEST_F(StoreTest, ReopenFindsEverythingAfterACleanClose) {
+  for (int i = 0; i < 50; ++i) Put("m" + std::to_string(i), "v", i / 50.0f, i % 2 == 0);
+  Remove("m7");
+  const Sha256Digest digest = Digest();
+  ASSERT_TRUE(store_->Close().ok());
+  Open(Access::kReadWrite);
+  EXPECT_EQ(Digest(), digest);
+  EXPECT_EQ(Count().records, 49u);
+  EXPECT_EQ(Count().dual, 25u);
+  EXPECT_EQ(Content("m7"), std::nullopt);
+  EXPECT_EQ(Content("m8"), "v");
+  ASSERT_TRUE(store_->Close().ok());
+  Open(Access::kReadOnly);
+  EXPECT_EQ(Digest(), digest);
+  EXPECT_EQ(Content("m8"), "v");
+}
+
+TEST_F(StoreTest, DigestDoesNotDependOnHistory) {
+  Put("a", "1", 0.5f);
+  Put("b", "2", 0.9f);
+  const Sha256Digest wanted = Digest();
+  Put("a", "other", 0.1f);
+  Put("c", "gone", 0.2f);
+  ASSERT_TRUE(store_->Drain({}).ok());
+  Remove("c");
+  Put("a", "1", 0.5f);
+  EXPECT_EQ(Digest(), wanted);
+}
+
+TEST_F(StoreTest, CompareAndRewriteInstallsOnlyOverTheRecordThatWasRead) {
+  const Lsn old_seq = Put("a", "1", 0.5f);
+  auto view = store_->View();
+  auto record = *(*view)->Record(**(*view)->FindId("a"));
+  DualHead head;
+  head.common = record->old_head->common;
+  head.node =
+      compat::ToDual(record->old_head->memory, NodeUuid(*SpaceId::Parse("default"), "a"), {});
+  view->reset();
+  const Lsn new_seq = Put("a", "2", 0.6f);
+  {
+    auto bulk = store_->BeginBulk();
+    ASSERT_TRUE(bulk.ok()) << bulk.status().ToString();
+    EXPECT_EQ(*(*bulk)->InstallDualHead(record->key, old_seq, head), false);
+    ASSERT_TRUE((*bulk)->Commit({}).ok());
+  }
+  record = *(*store_->View().value()).Record(record->key);
+  head.common = record->old_head->common;
+  {
+    auto bulk = store_->BeginBulk();
+    EXPECT_EQ(*(*bulk)->InstallDualHead(record->key, new_seq, head), true);
+    EXPECT_EQ(*(*bulk)->InstallDualHead(record->key, new_seq, head), false);
+    ASSERT_TRUE((*bulk)->Commit({.sync = true}).ok());
+  }
+  EXPECT_EQ(Count().dual, 1u);
+  EXPECT_EQ(Count().old, 0u);
+}
+
+TEST_F(StoreTest, EdgesAreDroppedWithTheirNodeBothWays) {
+  Put("a", "1", 0.5f);
+  Put("b", "2", 0.5f);
+  auto txn = store_->Begin();
+  const NodeKey a = **(*txn)->view().FindId("a"), b = **(*txn)->view().FindId("b");
+  ASSERT_TRUE((*txn)->AddEdge(a, b, 0.5f).ok());
+  ASSERT_TRUE((*txn)->AddEdge(a, b, 0.25f).ok());
+  ASSERT_TRUE((*txn)->AddEdge(b, b, 1.0f).ok());
+  ASSERT_TRUE(store_->WaitDurable(*(*txn)->Stage()).ok());
+  EXPECT_EQ((*store_->View())->OutEdges(a)->size(), 2u);
+  EXPECT_EQ((*store_->View())->InEdges(b)->size(), 3u);
+  EXPECT_EQ(Count().edges, 3u);
+  txn->reset();
+  Remove("b");
+  EXPECT_EQ((*store_->View())->OutEdges(a)->size(), 0u);
+  EXPECT_EQ(Count().edges, 0u);
+  EXPECT_EQ((*store_->View())->Digests()->edges, LtHash());
+}
+
+TEST_F(StoreTest, CompactionKeepsTheDigestAndDropsOldHeadsOnlyWhenTold) {
+  for (int i = 0; i < 20; ++i) Put("m" + std::to_string(i), "v", 0.5f, true);
+  const Sha256Digest digest = Digest();
+  auto report = store_->Compact({});
+  ASSERT_TRUE(report.ok()) << report.status().ToString();
+  EXPECT_EQ(report->digest_before, digest);
+  EXPECT_EQ(Digest(), digest);
+  CompactOptions finalize;
+  finalize.drop_old_heads = true;
+  ASSERT_TRUE(store_->Compact(finalize).ok());
+  EXPECT_EQ(store_->mode(), Mode::kFinalized);
+  EXPECT_EQ(Digest(), digest);
+  EXPECT_EQ(Content("m3"), "v");
+  ASSERT_TRUE(store_->Close().ok());
+  Open(Access::kReadWrite);
+  EXPECT_EQ(Digest(), digest);
+  EXPECT_EQ(store_->mode(), Mode::kFinalized);
+}
+
+TEST_F(StoreTest, SearchSeesAppliedAndUnappliedRecords) {
+  Put("a", "1", 0.5f);
+  ASSERT_TRUE(store_->Drain({}).ok());
+  Put("b", "2", -0.5f);
+  auto hits = store_->Search(Filled(1.0f), 10);
+  ASSERT_TRUE(hits.ok()) << hits.status().ToString();
+  ASSERT_EQ(hits->size(), 2u);
+  EXPECT_NEAR((*hits)[0].score, 1.0f, 1e-5);
+  EXPECT_NEAR((*hits)[1].score, -1.0f, 1e-5);
+}
+
+}  // namespace
+}  // namespace engram::engine
