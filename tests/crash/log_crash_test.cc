@@ -10,7 +10,7 @@ namespace engram::wal {
 namespace {
 
 using testing::Fault;
-using testing::kFlushCall;
+using testing::kDirectoryFlushCall;
 using testing::kNamespaceCall;
 using testing::Random;
 using testing::SeedOutcome;
@@ -51,17 +51,14 @@ class LogSimulation {
   void Fail(const std::string& what) {
     if (outcome_.failure.empty()) outcome_.failure = what;
   }
-  // Anywhere, or on purpose at a flush or at a change of names.
+  // Anywhere, or on purpose where names change or become durable.
   void ArmCrash() {
-    const uint64_t calls_max = random_.OneIn(2) ? 40 : 400;
-    switch (random_.Below(4)) {
-      case 0:
-        return machine_.disk().Arm({Fault::Kind::kCrash, 1 + random_.Below(10), kFlushCall});
-      case 1:
-        return machine_.disk().Arm({Fault::Kind::kCrash, 1 + random_.Below(10), kNamespaceCall});
-      default:
-        return machine_.disk().Arm({Fault::Kind::kCrash, 1 + random_.Below(calls_max)});
+    Fault crash = {Fault::Kind::kCrash, 1 + random_.Below(random_.OneIn(2) ? 40 : 400)};
+    if (random_.OneIn(2)) {
+      crash.calls = random_.OneIn(4) ? kNamespaceCall : kDirectoryFlushCall;
+      crash.call = 1 + random_.Below(8);
     }
+    machine_.disk().Arm(crash);
   }
 
   std::string Payload(uint64_t lsn) {

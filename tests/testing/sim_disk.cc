@@ -290,7 +290,7 @@ int SimDisk::RemoveDirectory(const std::string& path) {
 
 int SimDisk::SyncDirectory(const Flush& flush) {
   std::lock_guard lock(mutex_);
-  const int step_error = Step(kFlushCall);
+  const int step_error = Step(kDirectoryFlushCall);
   InodeId directory;
   if (int error_number = Resolve(flush.path, &directory)) return error_number;
   if (!inodes_[directory].is_directory) return ENOTDIR;

@@ -37,9 +37,10 @@ inline constexpr uint64_t kSectorSizeBytes = 512;
 enum CallKind : uint32_t {
   kReadCall = 1,       // read, open, stat, list
   kWriteCall = 2,      // write, truncate
-  kFlushCall = 4,      // file and directory flush; durable and queued writes are kWriteCall
+  kFlushCall = 4,      // flush of a file, completion of a queued write; durable writes: kWriteCall
   kNamespaceCall = 8,  // create, rename, unlink, mkdir, rmdir
-  kAnyCall = 15,
+  kDirectoryFlushCall = 16,
+  kAnyCall = 31,
 };
 
 struct Fault {
