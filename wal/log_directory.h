@@ -45,8 +45,7 @@ Result<SegmentHeader> ReadSegmentHeader(File& file);
 // What a damaged header page may have said, from the first good group header behind it; for
 // salvage and inspection. `first_lsn` is a lower bound. Empty if nothing in the file is readable.
 Result<std::optional<SegmentHeader>> GuessSegmentHeader(FileSystem& fs, const SegmentFile& file,
-                                                        const Uuid& store_uuid,
-                                                        uint64_t first_lsn);
+                                                        const Uuid& store_uuid, uint64_t first_lsn);
 
 }  // namespace engram::wal
 

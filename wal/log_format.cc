@@ -158,11 +158,11 @@ std::string CheckGroupBody(const GroupHeader& header, Bytes body_and_padding) {
   return "";
 }
 
-int MatchingIdentityFields(const GroupHeader& header, const GroupPlace& place,
-                           const GroupExpectation& expected) {
-  return (header.magic == kGroupMagic) + (header.store == place.store) +
-         (header.epoch == place.epoch) + (header.first_lsn == expected.first_lsn) +
-         (header.chain == expected.chain);
+bool IsWriteAttempt(const GroupHeader& header, const GroupPlace& place,
+                    const GroupExpectation& expected) {
+  return (header.segment == place.segment) + (header.first_lsn == expected.first_lsn) +
+             (header.chain == expected.chain) >=
+         2;
 }
 
 bool RecordCursor::Next(uint8_t* type, Bytes* payload) {

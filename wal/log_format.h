@@ -133,9 +133,10 @@ std::string CheckGroupHeader(const GroupHeader& header, const GroupPlace& place)
 std::string CheckGroupOrder(const GroupHeader& header, const GroupExpectation& expected);
 // Conditions 7 and 8. `body_and_padding` has the size that the header implies.
 std::string CheckGroupBody(const GroupHeader& header, Bytes body_and_padding);
-// How many of magic, store, epoch, first LSN and chain have the expected values.
-int MatchingIdentityFields(const GroupHeader& header, const GroupPlace& place,
-                           const GroupExpectation& expected);
+// Whether these bytes are an attempt to write this very group, good or bad: at least two of segment
+// number, first LSN and chain have the expected values. A stale group has none of them.
+bool IsWriteAttempt(const GroupHeader& header, const GroupPlace& place,
+                    const GroupExpectation& expected);
 
 // Bytes of a group on disk, header and padding included.
 inline uint64_t GroupSizeOnDisk(uint64_t body_size_bytes) {

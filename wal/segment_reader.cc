@@ -6,8 +6,6 @@
 namespace engram::wal {
 namespace {
 
-constexpr int kIdentityFieldsOfAWrittenGroup = 3;  // of five; a stale group has two
-
 bool AllZero(Bytes bytes) {
   return bytes.empty() ||
          (bytes[0] == 0 && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
@@ -60,9 +58,8 @@ GroupRead SegmentReader::Damaged(std::string reason) const {
 
 GroupRead SegmentReader::Classify(Bytes page, const GroupHeader& header, const GroupPlace& place,
                                   const GroupExpectation& expected, std::string reason) const {
-  const bool unwritten = header_.recycled ? MatchingIdentityFields(header, place, expected) <
-                                                kIdentityFieldsOfAWrittenGroup
-                                          : AllZero(page);
+  const bool unwritten =
+      header_.recycled ? !IsWriteAttempt(header, place, expected) : AllZero(page);
   if (unwritten) return GroupRead{};
   return Damaged(std::move(reason));
 }

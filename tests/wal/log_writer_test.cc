@@ -86,6 +86,13 @@ TEST_P(LogWriterTest, SixteenThreadsShareFlushes) {
   ASSERT_TRUE(recovered.status.ok()) << recovered.status.ToString();
   ASSERT_EQ(recovered.records.size(), written.size() - 1);
   for (const Found& record : recovered.records) EXPECT_EQ(record.payload, written[record.lsn]);
+  // Fewer flushes than records: records of one group stand behind one header.
+  uint64_t groups = 0;
+  ASSERT_TRUE(InspectLog(fs(), directory(), [&](const InspectedRecord& item) {
+                groups += item.offset_bytes % kPageSizeBytes == kGroupHeaderSizeBytes;
+                return Status::Ok();
+              }).ok());
+  EXPECT_LT(groups, recovered.records.size() / 2);
 }
 
 TEST_P(LogWriterTest, ReleasedSegmentsAreRecycledAndNothingStaleIsRead) {
