@@ -1,5 +1,7 @@
 #include "base/file_system.h"
 
+#include <cerrno>
+
 namespace engram {
 
 bool Exists(FileSystem& fs, const std::string& path) { return fs.Stat(path).ok(); }
@@ -41,9 +43,14 @@ Status ReplaceFileDurably(FileSystem& fs, const std::string& path, Bytes content
 }
 
 Status CreateDirectories(FileSystem& fs, const std::string& path) {
-  auto info = fs.Stat(path);
-  if (info.ok() && info->is_directory) return Status::Ok();
   const std::string parent = ParentPath(path);
+  auto info = fs.Stat(path);
+  if (info.ok() && info->is_directory) {
+    // Whoever created it may have been killed before the flush. Who may not even read the parent
+    // has not created anything in it.
+    Status flushed = fs.SyncDirectory(parent);
+    return flushed.os_errno() == EACCES ? Status::Ok() : flushed;
+  }
   if (parent != path) ENGRAM_TRY(CreateDirectories(fs, parent));
   ENGRAM_TRY(fs.CreateDirectory(path));
   return fs.SyncDirectory(parent);

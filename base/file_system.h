@@ -26,6 +26,9 @@ class File {
   virtual Status WriteAtDurable(uint64_t offset, Bytes bytes) = 0;
   // Makes all bytes written through any handle durable (fdatasync). A failure is never retried.
   virtual Status Sync() = 0;
+  // Forgets cached bytes that are not waiting to be written, so that the next read comes from the
+  // device. After a failed flush the cache may hold what the device does not. Best effort.
+  virtual void DropCache() {}
   virtual Status Truncate(uint64_t size_bytes) = 0;
   virtual Result<uint64_t> Size() = 0;
   // The operating system's descriptor, or -1 when there is none (simulated disk).
@@ -109,8 +112,8 @@ bool Exists(FileSystem& fs, const std::string& path);
 Result<std::string> ReadFile(FileSystem& fs, const std::string& path, uint64_t size_bytes_max);
 // Replaces `path` atomically and durably: write `path`.tmp, flush, rename, flush the directory.
 Status ReplaceFileDurably(FileSystem& fs, const std::string& path, Bytes contents);
-Status CreateDirectories(FileSystem& fs,
-                         const std::string& path);  // like mkdir -p, and flushes parents
+// Like mkdir -p. The names are durable on return, also that of a directory that was there already.
+Status CreateDirectories(FileSystem& fs, const std::string& path);
 std::string JoinPath(std::string_view directory, std::string_view name);
 std::string ParentPath(std::string_view path);
 

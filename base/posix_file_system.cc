@@ -110,6 +110,8 @@ class PosixFile final : public File {
     return Status::Ok();
   }
 
+  void DropCache() override { posix_fadvise(fd_.get(), 0, 0, POSIX_FADV_DONTNEED); }
+
   Status Truncate(uint64_t size_bytes) override {
     if (ftruncate(fd_.get(), static_cast<off_t>(size_bytes)) != 0) {
       return ErrnoStatus("truncate", path_);

@@ -29,7 +29,8 @@ struct Flags {
 
 using Command = std::function<int(Session&)>;
 
-// No argument of a process can hold NUL, so one in front marks a word that CLI11 must take as it is.
+// No argument of a process can hold NUL, so one in front marks a word that CLI11 must take as it
+// is.
 constexpr char kMark = '\0';
 std::string WithoutMark(std::string word) {
   if (word.starts_with(kMark)) word.erase(0, 1);

@@ -54,6 +54,7 @@ class Builder final : public nlohmann::json_sax<JsonTree> {
   }
   bool end_object() override { return Close(); }
   bool start_array(std::size_t) override {
+    if (in_embedding_) return Add(JsonTree::array());
     if (open_.size() == 1 && open_.back()->is_object() && key_ == "embedding") {
       Place(true);
       in_embedding_ = true;

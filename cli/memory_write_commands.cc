@@ -99,8 +99,8 @@ class Acknowledger {
            "],";
   }
   std::string UnknownError() const {
-    return "\"error\":{\"code\":\"NOT_FOUND\",\"message\":\"ids that have no memory: " + std::to_string(unknown_) +
-           "\",\"hint\":\"`acknowledged` shows them with lsn null\"},";
+    return "\"error\":{\"code\":\"NOT_FOUND\",\"message\":\"ids that have no memory: " +
+           std::to_string(unknown_) + "\",\"hint\":\"`acknowledged` shows them with lsn null\"},";
   }
 
   Console& console_;

@@ -54,9 +54,9 @@ double Percent(uint64_t done, uint64_t total) {
 
 std::string CountText(uint64_t done, uint64_t total) {
   if (total == 0) return WithThousands(done);
-  // Rounded down: 100 % is said when it is done.
-  return Fixed1(std::floor(10 * Percent(done, total)) / 10) + "% (" + WithThousands(done) + " / " +
-         WithThousands(total) + ")";
+  // 100.0 % is said only when it is done.
+  const double percent = done < total ? std::min(Percent(done, total), 99.9) : 100.0;
+  return Fixed1(percent) + "% (" + WithThousands(done) + " / " + WithThousands(total) + ")";
 }
 
 }  // namespace

@@ -26,6 +26,7 @@
 #include "base/file_system.h"
 #include "base/result.h"
 #include "engine/store.h"
+#include "migration/checkpoint.h"
 #include "migration/sources/source.h"
 
 namespace engram::migration {
@@ -79,6 +80,9 @@ struct IngestHooks {
   // After a commit that was flushed: everything up to `records_done` is durable in the store.
   // `source_hash` identifies the source's bytes as this run sees them.
   std::function<Status(uint64_t records_done, const Sha256Digest& source_hash)> checkpoint;
+  // After pass 1, before anything is written (in a dry run too): how much of which file this run
+  // sees. An error ends the ingest with it.
+  std::function<Status(const std::vector<SourceExtent>& extents)> indexed;
   // True: stop at the next batch border, flush, checkpoint, return kCancelled.
   const std::atomic<bool>* cancel = nullptr;
 };

@@ -48,8 +48,7 @@ Status VisitGroups(SegmentReader& reader, InspectedRecord* item, const Visitor& 
     if (!next && read.state != GroupState::kDamaged) return Status::Ok();
     const std::string reason = read.reason.empty() ? "nothing was written here" : read.reason;
     if (!next) return VisitDamage(reason, offset, expected.first_lsn, item, visit);
-    ENGRAM_TRY(VisitDamage(reason + "; valid again at offset " +
-                               std::to_string(next->offset_bytes),
+    ENGRAM_TRY(VisitDamage(reason + "; valid again at offset " + std::to_string(next->offset_bytes),
                            offset, expected.first_lsn, item, visit));
     offset = next->offset_bytes;
     expected = {next->header.first_lsn, next->header.chain};

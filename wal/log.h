@@ -51,7 +51,8 @@ struct RecoverOptions {
 };
 
 // Reads the whole log in order and calls `visit` for every record above `options.applied`.
-// kCorruption names file, offset, expected and actual. Changes nothing.
+// kCorruption names file, offset, expected and actual. Changes nothing, but flushes each segment and
+// reads it from the device, so that what is delivered is durable.
 Result<RecoveryResult> Recover(FileSystem& fs, const RecoverOptions& options,
                                const std::function<Status(const LogRecord&)>& visit);
 
@@ -67,7 +68,7 @@ class Log {
     LogOptions log;
   };
   // After a clean shutdown the log continues in its segment, else in a new segment and epoch.
-  // Flushes what recovery read before it is trusted.
+  // Flushes the directory that recovery read.
   static Result<std::unique_ptr<Log>> Open(FileSystem& fs, Logger& logger,
                                            const OpenOptions& options);
   virtual ~Log() = default;

@@ -127,14 +127,6 @@ class LogWriter : public Log {
 
 // ---- Opening ----
 
-Status SyncSegments(FileSystem& fs, const std::string& directory, const LogListing& listing) {
-  for (const SegmentFile& segment : listing.segments) {
-    ENGRAM_ASSIGN_OR_RETURN(auto file, fs.Open(segment.path, OpenMode::kReadWrite));
-    ENGRAM_TRY(file->Sync());
-  }
-  return fs.SyncDirectory(directory);
-}
-
 Status LogWriter::Start(FileSystem& fs, const LogListing& listing) {
   const RecoveryResult& recovered = options_.recovered;
   const bool empty = listing.segments.empty();
@@ -147,8 +139,8 @@ Status LogWriter::Start(FileSystem& fs, const LogListing& listing) {
                                    ", below the applied LSN " +
                                    std::to_string(options_.applied.value));
   }
-  // Also after a clean shutdown: a killed process may have left its record in the page cache only.
-  ENGRAM_TRY(SyncSegments(fs, options_.directory, listing));
+  // Recovery made the bytes durable that it found, this does the same for the names.
+  ENGRAM_TRY(fs.SyncDirectory(options_.directory));
   ENGRAM_TRY(files_.Adopt(listing));
   next_lsn_ = last + 1;
   durable_lsn_ = last;
@@ -235,7 +227,8 @@ bool LogWriter::FitsSegment(const Segment& segment, uint64_t offset_bytes,
 bool LogWriter::FitsOpenGroup(uint64_t record_bytes) const {
   if (!open_) return false;
   const uint64_t body = queue_.back()->body_size_bytes() + record_bytes;
-  return body <= options_.log.group_size_bytes_max &&
+  const bool alone = queue_.back()->record_count == 0;  // may be larger than a group otherwise is
+  return (alone || body <= options_.log.group_size_bytes_max) &&
          FitsSegment(*segments_.back(), append_offset_bytes_, body);
 }
 

@@ -199,6 +199,10 @@ Result<std::string> Recovery::ProvedBy(size_t index, SegmentReader& reader, uint
 Status Recovery::WalkGroups(size_t index, const SegmentHeader& header) {
   const std::optional<uint64_t> limit = Limit(index);
   ENGRAM_ASSIGN_OR_RETURN(auto file, fs_.Open(listing_.segments[index].path, OpenMode::kReadOnly));
+  // What a killed process left in the page cache is made durable before it is trusted; what a
+  // failed flush left there never reached the device and must not be read.
+  ENGRAM_TRY(file->Sync());
+  file->DropCache();
   SegmentReader reader(std::move(file), header, kReadAheadBytes);
   uint64_t offset = kPageSizeBytes;
   while (!limit || expected_lsn_ < *limit) {

@@ -38,6 +38,7 @@ class LogTailer : public Tailer {
                  const std::function<Status(const LogRecord&)>& visit);
   // There is no valid group at the position: true if the position moved on or there is one now.
   Result<bool> Advance(const GroupRead& read, Lsn visible);
+  // Empty if there is no such segment any more.
   Result<std::optional<SegmentHeader>> HeaderOf(uint64_t number);
   // Why nothing follows, when the log has gone on: recycled, or damaged.
   Status Discontinuity(const std::string& reason);
@@ -178,13 +179,19 @@ Status LogTailer::Deliver(const GroupRead& group, Lsn visible, uint64_t records_
 // ---- When the segment has no more ----
 
 Result<std::optional<SegmentHeader>> LogTailer::HeaderOf(uint64_t number) {
-  auto file = fs_.Open(SegmentPath(directory_, number), OpenMode::kReadOnly);
-  if (!file.ok() && file.status().code() == StatusCode::kNotFound) {
-    return std::optional<SegmentHeader>();
+  Result<SegmentHeader> header = Status::NotFound("");
+  // Twice: the file may be released and written anew while its header is read.
+  for (int attempt = 0; attempt < 2 && !header.ok(); ++attempt) {
+    auto file = fs_.Open(SegmentPath(directory_, number), OpenMode::kReadOnly);
+    if (!file.ok() && file.status().code() == StatusCode::kNotFound) {
+      return std::optional<SegmentHeader>();
+    }
+    if (!file.ok()) return file.status();
+    header = ReadSegmentHeader(**file);
   }
-  if (!file.ok()) return file.status();
-  ENGRAM_ASSIGN_OR_RETURN(const SegmentHeader header, ReadSegmentHeader(**file));
-  return std::optional(header);
+  if (!header.ok()) return header.status();
+  if (header->segment != number) return std::optional<SegmentHeader>();
+  return std::optional(*header);
 }
 
 Status LogTailer::Discontinuity(const std::string& reason) {
@@ -216,9 +223,9 @@ Result<bool> LogTailer::Advance(const GroupRead& read, Lsn visible) {
   // A finite bound is a durable LSN: its record must be there.
   if (visible.value != UINT64_MAX) return Discontinuity(again.reason);
   if (again.state != GroupState::kDamaged) return false;
-  ENGRAM_ASSIGN_OR_RETURN(const auto proof,
-                          reader_->FindProof(position_.offset_bytes + kPageSizeBytes,
-                                             position_.next.value));
+  ENGRAM_ASSIGN_OR_RETURN(
+      const auto proof,
+      reader_->FindProof(position_.offset_bytes + kPageSizeBytes, position_.next.value));
   if (!proof) return false;
   reader_->DropBuffer();
   ENGRAM_ASSIGN_OR_RETURN(const GroupRead last, ReadGroup());

@@ -5,11 +5,6 @@
 #include <limits>
 
 #if defined(__x86_64__)
-// g++ 12 takes the "undefined" vectors inside the intrinsics for a mistake of ours.
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
 #include <immintrin.h>
 #endif
 

@@ -212,14 +212,14 @@ uint64_t* SourceIndex::IdSlot(uint64_t hash, std::string_view text) {
 
 namespace {
 
-// A new table of twice the size; `hash_of` gives the hash of the entry in a slot.
+// A new table of four times the size; `hash_of` gives the hash of the entry in a slot.
 template <typename HashOf>
 Status Rehash(FileSystem& fs, const std::string& directory,
               std::unique_ptr<MappedVector<uint64_t>>* table, HashOf hash_of) {
   auto grown = std::make_unique<MappedVector<uint64_t>>();
   ENGRAM_TRY(grown->Create(fs, directory));
   uint64_t old_size = *table ? (*table)->size() : 0;
-  ENGRAM_TRY(grown->Resize(std::max<uint64_t>(1u << 16, 4 * old_size)));
+  ENGRAM_TRY(grown->Resize(std::max<uint64_t>(1u << 12, 4 * old_size)));
   uint64_t mask = grown->size() - 1;
   for (uint64_t i = 0; i < old_size; ++i) {
     uint64_t entry = (**table)[i];

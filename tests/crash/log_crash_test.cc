@@ -31,10 +31,8 @@ class LogSimulation {
   }
 
   SeedOutcome Run() {
-    bool calm = true;  // the first life starts without a crash in it
     while (outcome_.failure.empty() && outcome_.operations < kOperationsMin) {
-      if (!calm) ArmCrash();
-      calm = false;
+      ArmCrash();
       if (OpenLog() && outcome_.failure.empty()) Work();
       EndLife();
     }

@@ -429,6 +429,7 @@ SimDisk::Outcome SimDisk::WriteDurable(InodeId inode, uint64_t offset, Bytes byt
   Outcome outcome = Write(inode, offset, bytes);
   std::lock_guard lock(mutex_);
   const bool ignored = Ignored(flush);
+  if (outcome.error_number != 0 && !crashed_) LoseRange(&inodes_[inode], offset, bytes.size());
   if (outcome.error_number != 0 || ignored || crashed_) return outcome;
   FlushRange(&inodes_[inode], offset, outcome.size_bytes);
   return outcome;
@@ -442,9 +443,26 @@ int SimDisk::FinishQueued(InodeId inode, uint64_t offset, uint64_t size_bytes, c
   std::lock_guard lock(mutex_);
   const int step_error = Step(kFlushCall);
   const bool ignored = Ignored(flush);
+  if (step_error != 0 && !crashed_) LoseRange(&inodes_[inode], offset, size_bytes);
   if (step_error != 0 || ignored) return step_error;
   FlushRange(&inodes_[inode], offset, size_bytes);
   return 0;
+}
+
+// A failed flush marks its pages clean: no later flush writes them.
+void SimDisk::LoseRange(Inode* file, uint64_t offset, uint64_t size_bytes) {
+  for (PendingWrite& write : file->pending) {
+    const bool overlaps = write.offset < offset + size_bytes && write.end() > offset;
+    if (overlaps || write.is_truncate) write.lost_by_failed_flush = true;
+  }
+}
+
+void SimDisk::DropCache(InodeId inode) {
+  std::lock_guard lock(mutex_);
+  Inode& file = inodes_[inode];
+  std::erase_if(file.pending, [](const PendingWrite& write) { return write.lost_by_failed_flush; });
+  file.current = file.durable;
+  for (const PendingWrite& write : file.pending) ApplyPending(write, &file.current);
 }
 
 void SimDisk::ApplyPending(const PendingWrite& write, std::string* image) {

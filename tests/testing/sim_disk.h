@@ -101,6 +101,8 @@ class SimDisk {
   Outcome SubmitQueued(InodeId inode, uint64_t offset, Bytes bytes);
   int FinishQueued(InodeId inode, uint64_t offset, uint64_t size_bytes, const Flush& flush);
   int Sync(InodeId inode, const Flush& flush);
+  // The page cache forgets what is clean: bytes of a failed flush give way to what the disk has.
+  void DropCache(InodeId inode);
   int Truncate(InodeId inode, uint64_t size_bytes);
   int Size(InodeId inode, uint64_t* size_bytes);
   int Rename(const std::string& from, const std::string& to);
@@ -175,6 +177,7 @@ class SimDisk {
   uint64_t UsedBytes() const;
   Outcome WriteLocked(InodeId inode, uint64_t offset, Bytes bytes);
   void FlushRange(Inode* file, uint64_t offset, uint64_t size_bytes);
+  static void LoseRange(Inode* file, uint64_t offset, uint64_t size_bytes);
   static void ApplyPending(const PendingWrite& write, std::string* image);
   void SurviveFile(Survival* survival, Inode* file);
   void SurviveWrite(Survival* survival, const PendingWrite& write, uint64_t size_bytes_max,

@@ -56,6 +56,9 @@ class SimFile final : public File {
     return ToStatus(disk_.Sync(inode_, {"sync", relative_, __builtin_return_address(0)}), "flush",
                     path_);
   }
+  void DropCache() override {
+    if (!Dead()) disk_.DropCache(inode_);
+  }
   Status Truncate(uint64_t size_bytes) override {
     if (Dead() || !writable_) return ToStatus(Dead() ? EIO : EBADF, "truncate", path_);
     return ToStatus(disk_.Truncate(inode_, size_bytes), "truncate", path_);
@@ -213,6 +216,7 @@ Status SimFileSystem::RemoveDirectory(const std::string& path) {
 }
 
 Status SimFileSystem::SyncDirectory(const std::string& path) {
+  if (Relative(path).empty()) return Status::Ok();  // above the root: not on this disk
   const SimDisk::Flush flush = {"sync directory", Relative(path), __builtin_return_address(0)};
   return ToStatus(disk_.SyncDirectory(flush), "flush directory", path);
 }
