@@ -132,8 +132,11 @@ Result<CoverageLedger> ReadReceipts(engine::ReadView& view) {
   return CoverageLedger::Decode(AsBytes(*row));
 }
 
-Status WriteJob(engine::Store& store, const Job& job) {
+Status WriteJob(engine::Store& store, const Job& job, Receipts receipts) {
   ENGRAM_ASSIGN_OR_RETURN(auto txn, store.Begin());
+  if (receipts == Receipts::kForget) {
+    ENGRAM_TRY(txn->SetMeta(kReceiptsRow, CoverageLedger().Encode()));
+  }
   ENGRAM_TRY(txn->SetMeta(kJobRow, job.EncodeRow()));
   ENGRAM_ASSIGN_OR_RETURN(const Lsn lsn, txn->Stage());
   txn.reset();

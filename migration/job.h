@@ -40,8 +40,9 @@ StartDigests SnapshotDigests(const engine::DigestState& digests);
 Result<std::optional<Job>> ReadJob(engine::ReadView& view);
 // Receipts of the job in the store; empty if there are none.
 Result<CoverageLedger> ReadReceipts(engine::ReadView& view);
-// One durable write through the log.
-Status WriteJob(engine::Store& store, const Job& job);
+// One durable write through the log. With kForget the history scan starts anew.
+enum class Receipts { kKeep, kForget };
+Status WriteJob(engine::Store& store, const Job& job, Receipts receipts);
 Status SetMode(engine::Store& store, engine::Mode mode);
 
 // The greatest node key with a head of either kind; 0 in an empty store.

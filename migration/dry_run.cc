@@ -1,0 +1,107 @@
+// What a migration would do: the same reading and converting, nothing written.
+#include <algorithm>
+
+#include "migration/internal/space_migration.h"
+#include "migration/spaces.h"
+
+namespace engram::migration::internal {
+namespace {
+
+using nlohmann::json;
+
+// Records that are converted to measure how long one takes.
+constexpr uint64_t kSampleKeys = 20000;
+struct StorePart {
+  engine::Counts counts;
+  engine::DigestState digests;
+  uint64_t poison = 0;
+  double seconds_per_record = kSecondsPerConversion;
+};
+
+Status ConvertSample(engine::Store& store, Clock& clock, StorePart* part) {
+  ENGRAM_ASSIGN_OR_RETURN(auto converter, RangeConverter::Make(store));
+  const uint64_t begun_ns = clock.MonotonicNs();
+  uint64_t converted = 0;
+  for (uint64_t first = 1; first < kSampleKeys; first += 1000) {
+    ConvertedRange range;
+    ENGRAM_TRY(converter->Convert({first, first + 999}, &range));
+    converted += range.head_count;
+    part->poison += range.poison.size();
+  }
+  if (converted == 0) return Status::Ok();
+  part->seconds_per_record =
+      static_cast<double>(clock.MonotonicNs() - begun_ns) / 1e9 / static_cast<double>(converted);
+  return Status::Ok();
+}
+
+Result<StorePart> LookAtStore(engine::Store& store, Clock& clock) {
+  StorePart part;
+  ENGRAM_ASSIGN_OR_RETURN(auto view, store.View());
+  ENGRAM_ASSIGN_OR_RETURN(part.counts, view->Count());
+  ENGRAM_ASSIGN_OR_RETURN(part.digests, view->Digests());
+  view.reset();
+  ENGRAM_TRY(ConvertSample(store, clock, &part));
+  return part;
+}
+
+}  // namespace
+
+Result<json> DryRunSpace(const JobContext& context, const MigrateOptions& options,
+                         const SpaceSource& source, const std::string& space) {
+  Clock& clock = context.environment.clock;
+  const uint64_t begun_ns = clock.MonotonicNs();
+  MemoryBudget budget(context.environment.fs, options.memory_budget_mb << 20);
+  std::unique_ptr<engine::Store> store;
+  StorePart part;
+  if (source.source == nullptr || HasStore(context, space)) {
+    ENGRAM_ASSIGN_OR_RETURN(store, OpenSpace(context, space, engine::Access::kReadOnly));
+    ENGRAM_ASSIGN_OR_RETURN(part, LookAtStore(*store, clock));
+  }
+  std::optional<IngestReport> ingest;
+  if (source.source != nullptr) {
+    IngestOptions dry;
+    dry.dry_run = true;
+    dry.batch_size = options.batch_size;
+    dry.memory_budget_bytes = budget.budget_bytes();
+    dry.workers = WorkerCount(options);
+    IngestHooks hooks;
+    hooks.cancel = context.cancel;
+    ENGRAM_ASSIGN_OR_RETURN(ingest, Ingest(context.environment, store.get(), *source.source,
+                                           *source.space, dry, hooks));
+  }
+  const uint64_t to_write = ingest ? ingest->written : 0;
+  const uint64_t to_convert = part.counts.old + to_write;
+  const uint64_t bytes = to_convert * kDualHeadGrowthBytes + (ingest ? ingest->bytes_predicted : 0);
+  ENGRAM_TRY(CheckFreeSpace(context.environment.fs, DualDirectory(context, space), bytes));
+  const uint64_t records = part.counts.records + to_write;
+  const double seconds = static_cast<double>(to_convert) * part.seconds_per_record +
+                         static_cast<double>(records) * kSecondsPerVerification +
+                         (ingest ? ingest->seconds_predicted : 0);
+  budget.Sample();
+  const std::string before = ToHex(part.digests.SpaceDigest());
+  const std::string after = ingest ? ToHex(ingest->source_digest) : before;
+  json digest = {{"source", ingest ? json(after) : json()},
+                 {"before", before},
+                 {"after", after},
+                 {"lsn", part.digests.lsn.value},
+                 {"tiers", TiersToJson(part.digests)}};
+  return json{{"ok", part.poison == 0},
+              {"space", space},
+              {"source", ingest ? SourceToJson(*ingest) : json()},
+              {"found", ingest ? ingest->found : part.counts.records},
+              {"converted", to_convert},
+              {"already_dual", part.counts.dual},
+              {"deleted", ingest ? ingest->deleted : 0},
+              {"remaining_old", 0},
+              {"quarantined", part.poison},
+              {"digest", std::move(digest)},
+              {"bytes_predicted", bytes},
+              {"bytes_written", 0},
+              {"seconds_predicted", seconds},
+              {"seconds", static_cast<double>(clock.MonotonicNs() - begun_ns) / 1e9},
+              {"nodes_per_second", nullptr},
+              {"resident_anon_peak_bytes", budget.peak_bytes()},
+              {"checkpoint", nullptr}};
+}
+
+}  // namespace engram::migration::internal

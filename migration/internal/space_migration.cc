@@ -1,0 +1,373 @@
+#include "migration/internal/space_migration.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "engine/record.h"
+#include "migration/spaces.h"
+
+namespace engram::migration::internal {
+namespace {
+
+using nlohmann::json;
+
+constexpr const char* kResumeHint = "run the same command with --resume to go on";
+
+// The first `size_bytes` bytes of a file, hashed.
+Result<Sha256Digest> HashPrefix(FileSystem& fs, const std::string& path, uint64_t size_bytes) {
+  ENGRAM_ASSIGN_OR_RETURN(auto file, fs.Open(path, OpenMode::kReadOnly));
+  Sha256 sha256;
+  std::vector<uint8_t> buffer(1u << 20);
+  for (uint64_t offset = 0; offset < size_bytes;) {
+    const uint64_t want = std::min<uint64_t>(buffer.size(), size_bytes - offset);
+    ENGRAM_ASSIGN_OR_RETURN(const uint64_t got,
+                            file->ReadAt(offset, std::span(buffer.data(), want)));
+    if (got == 0) break;
+    sha256.Update(Bytes(buffer.data(), got));
+    offset += got;
+  }
+  return sha256.Finish();
+}
+
+bool Active(JobState state) {
+  return state != JobState::kOff && state != JobState::kRollbackWindow &&
+         state != JobState::kFinalized;
+}
+
+std::string TimeText(int64_t seconds) {
+  return engine::FormatTimestamp(engine::Timestamp{seconds, 0});
+}
+
+uint64_t FileSize(FileSystem& fs, const std::string& path) {
+  const auto info = fs.Stat(path);
+  return info.ok() ? info->size_bytes : 0;
+}
+
+}  // namespace
+
+uint32_t WorkerCount(const MigrateOptions& options) {
+  if (options.parallel_workers != 0) return std::min(options.parallel_workers, 64u);
+  return std::max(1u, std::thread::hardware_concurrency() / 2);
+}
+
+SpaceMigration::SpaceMigration(const JobContext& context, const MigrateOptions& options,
+                               const SpaceSource& source, std::string space)
+    : context_(context),
+      options_(options),
+      source_(source),
+      space_(std::move(space)),
+      directory_(DualDirectory(context, space_)),
+      begun_ns_(context.environment.clock.MonotonicNs()),
+      budget_(context.environment.fs, options.memory_budget_mb << 20),
+      throttle_(context.environment.clock, options.rate_limit_per_second, context.cancel),
+      meter_(context.environment.clock, context.progress, &budget_, space_) {}
+
+Result<json> SpaceMigration::Run() {
+  ENGRAM_TRY(Open());
+  ENGRAM_TRY(BeginJob());
+  if (source_.source != nullptr) ENGRAM_TRY(IngestSource());
+  ENGRAM_TRY(EnterDualMode());
+  ENGRAM_TRY(Convert());
+  ENGRAM_TRY(Verify());
+  ENGRAM_TRY(Finish());
+  ENGRAM_TRY(store_->Close());
+  return Report();
+}
+
+Status SpaceMigration::Open() {
+  const bool may_create = source_.source != nullptr;
+  if (may_create && !HasStore(context_, space_)) {
+    // An empty store: its first log segment and a few pages.
+    ENGRAM_TRY(CheckFreeSpace(context_.environment.fs, directory_,
+                              context_.log.segment_size_bytes_min + (1u << 20)));
+  }
+  ENGRAM_ASSIGN_OR_RETURN(
+      store_, OpenSpace(context_, space_,
+                        may_create ? engine::Access::kCreate : engine::Access::kReadWrite));
+  used_bytes_before_ = store_->Info().used_bytes;
+  ENGRAM_ASSIGN_OR_RETURN(audit_,
+                          AuditLog::Open(context_.environment.fs, context_.environment.clock,
+                                         AuditLogPath(directory_)));
+  return Status::Ok();
+}
+
+Result<engine::DigestState> SpaceMigration::Digests() {
+  ENGRAM_ASSIGN_OR_RETURN(auto view, store_->View());
+  return view->Digests();
+}
+
+Status SpaceMigration::BeginJob() {
+  if (options_.resume) {
+    auto checkpoint = ReadCheckpoint(context_.environment.fs, CheckpointPath(directory_));
+    if (checkpoint.ok()) {
+      ENGRAM_TRY(ContinueJob(*checkpoint));
+    } else if (checkpoint.status().code() != StatusCode::kNotFound) {
+      return checkpoint.status();
+    }
+    if (resumed_) return audit_->Append("resume", {{"job", job_.id.ToString()}});
+  }
+  ENGRAM_ASSIGN_OR_RETURN(job_.id, Uuid::Random());
+  ENGRAM_ASSIGN_OR_RETURN(const engine::DigestState digests, Digests());
+  job_.start = SnapshotDigests(digests);
+  job_.state = JobState::kPrepared;
+  ENGRAM_TRY(WriteJob(*store_, job_, Receipts::kForget));
+  return audit_->Append("start", {{"job", job_.id.ToString()},
+                                  {"space", space_},
+                                  {"source", options_.source.value_or("")},
+                                  {"lsn", job_.start.lsn},
+                                  {"digest", ToHex(job_.start.space)}});
+}
+
+// Goes on with the job in the store if the checkpoint is of that job. The store is the truth: a
+// checkpoint that it does not know belongs to a job that a later one has replaced.
+Status SpaceMigration::ContinueJob(const Checkpoint& checkpoint) {
+  ENGRAM_TRY(CheckSameStore(checkpoint, store_->Info().store_uuid, space_));
+  ENGRAM_TRY(CheckSource(checkpoint));
+  ENGRAM_ASSIGN_OR_RETURN(auto view, store_->View());
+  ENGRAM_ASSIGN_OR_RETURN(const auto job, ReadJob(*view));
+  if (!job.has_value() || job->id != checkpoint.job_id || !Active(job->state)) return Status::Ok();
+  job_ = *job;
+  resumed_ = true;
+  return Status::Ok();
+}
+
+Status SpaceMigration::CheckSource(const Checkpoint& checkpoint) {
+  if (source_.source == nullptr) {
+    if (checkpoint.source_path.empty() || checkpoint.state > JobState::kPrepared) {
+      return Status::Ok();
+    }
+    return Status::FailedPrecondition(
+        "the interrupted job reads the source " + checkpoint.source_path,
+        "give it again with --source, or run without --resume");
+  }
+  FileSystem& fs = context_.environment.fs;
+  std::vector<SourceFileNow> now;
+  for (const SourceFile& file : source_.space->files) {
+    SourceFileNow seen{file.relative_path, FileSize(fs, file.path), 0, {}};
+    for (const SourceExtent& extent : checkpoint.source) {
+      if (extent.path != file.relative_path || seen.size_bytes < extent.size_bytes) continue;
+      seen.prefix_size_bytes = extent.size_bytes;
+      ENGRAM_ASSIGN_OR_RETURN(seen.prefix_sha256, HashPrefix(fs, file.path, extent.size_bytes));
+    }
+    now.push_back(std::move(seen));
+  }
+  return CheckSourceOnlyGrew(checkpoint.source, now);
+}
+
+IngestHooks SpaceMigration::HooksOfIngest() {
+  IngestHooks hooks;
+  hooks.progress = [this](const char* phase, uint64_t done, uint64_t total) {
+    if (ingest_phase_ != phase) {
+      if (!ingest_phase_.empty()) meter_.End();
+      ingest_phase_ = phase;
+      meter_.Begin(phase, total);
+    }
+    if (done > meter_.done()) meter_.Advance(done - meter_.done());
+    meter_.Poll();
+  };
+  hooks.throttle = [this](uint64_t records) -> Status {
+    if (throttle_.Admit(records)) return Status::Ok();
+    return Status::Cancelled("the ingest was interrupted", kResumeHint);
+  };
+  hooks.checkpoint = [this](uint64_t records_done, const Sha256Digest&) {
+    return SaveCheckpoint(CoverageLedger(), records_done);
+  };
+  hooks.indexed = [this](const std::vector<SourceExtent>& extents) {
+    extents_ = extents;
+    return SaveCheckpoint(CoverageLedger(), 0);
+  };
+  hooks.cancel = context_.cancel;
+  return hooks;
+}
+
+Status SpaceMigration::IngestSource() {
+  IngestOptions options;
+  options.batch_size = options_.batch_size;
+  options.checkpoint_interval = options_.checkpoint_interval;
+  options.memory_budget_bytes = budget_.budget_bytes();
+  options.workers = WorkerCount(options_);
+  ENGRAM_ASSIGN_OR_RETURN(ingest_, Ingest(context_.environment, store_.get(), *source_.source,
+                                          *source_.space, options, HooksOfIngest()));
+  if (!ingest_phase_.empty()) meter_.End();
+  bytes_predicted_ += ingest_->bytes_predicted;
+  if (ingest_->written == 0 && ingest_->removed == 0) return Status::Ok();
+  // What a resumed job had converted may be old again: its receipts no longer hold.
+  job_.counters = {};
+  return WriteJob(*store_, job_, Receipts::kForget);
+}
+
+Status SpaceMigration::EnterState(JobState state) {
+  job_.state = state;
+  return WriteJob(*store_, job_, Receipts::kKeep);
+}
+
+Status SpaceMigration::EnterDualMode() {
+  ENGRAM_TRY(EnterState(JobState::kWriteNew));
+  if (store_->mode() != engine::Mode::kFinalized && store_->mode() != engine::Mode::kDual) {
+    const std::string before(engine::ModeName(store_->mode()));
+    ENGRAM_TRY(SetMode(*store_, engine::Mode::kDual));
+    ENGRAM_TRY(audit_->Append("mode", {{"from", before}, {"to", "dual"}}));
+  }
+  ENGRAM_ASSIGN_OR_RETURN(before_, Digests());
+  ENGRAM_ASSIGN_OR_RETURN(auto view, store_->View());
+  ENGRAM_ASSIGN_OR_RETURN(counts_, view->Count());
+  ENGRAM_ASSIGN_OR_RETURN(job_.max_key, LastRecordKey(*view));
+  view.reset();
+  return EnterState(JobState::kBackfill);
+}
+
+Status SpaceMigration::Convert() {
+  if (!options_.history_scan) return Status::Ok();
+  const uint64_t growth = counts_.old * kDualHeadGrowthBytes;
+  bytes_predicted_ += growth;
+  // LMDB copies pages before it reuses them: half as much again.
+  ENGRAM_TRY(CheckFreeSpace(context_.environment.fs, directory_, growth + growth / 2));
+  ConvertOptions options;
+  options.batch_size = options_.batch_size;
+  options.checkpoint_interval = options_.checkpoint_interval;
+  options.workers = WorkerCount(options_);
+  const ConvertHooks hooks{throttle_, budget_, meter_,
+                           [this](const Job& job, const CoverageLedger& receipts) {
+                             return SaveCheckpoint(receipts, job.counters.found);
+                           }};
+  meter_.Begin("convert", counts_.records - std::min(counts_.records, job_.counters.found));
+  ENGRAM_TRY(ConvertHistory(*store_, options, hooks, &job_));
+  meter_.End();
+  return Status::Ok();
+}
+
+Status SpaceMigration::Verify() {
+  ENGRAM_TRY(EnterState(JobState::kVerify));
+  VerifyRun run;
+  run.meter = &meter_;
+  run.cancel = context_.cancel;
+  ENGRAM_ASSIGN_OR_RETURN(verified_, VerifyStore(*store_, run));
+  budget_.Sample();
+  return Status::Ok();
+}
+
+Status SpaceMigration::Finish() {
+  ENGRAM_ASSIGN_OR_RETURN(after_, Digests());
+  ENGRAM_ASSIGN_OR_RETURN(auto view, store_->View());
+  ENGRAM_ASSIGN_OR_RETURN(counts_, view->Count());
+  ENGRAM_ASSIGN_OR_RETURN(const CoverageLedger receipts, ReadReceipts(*view));
+  view.reset();
+  const bool complete =
+      verified_.ok() && counts_.old == 0 && after_.SpaceDigest() == before_.SpaceDigest();
+  if (complete) {
+    ENGRAM_TRY(EnterState(JobState::kReady));
+    ENGRAM_TRY(EnterState(JobState::kCutOver));
+    ENGRAM_TRY(EnterState(store_->mode() == engine::Mode::kFinalized ? JobState::kFinalized
+                                                                     : JobState::kRollbackWindow));
+  }
+  engine::Store::DrainOptions drain;
+  drain.sync = true;
+  ENGRAM_TRY(store_->Drain(drain));
+  ENGRAM_TRY(SaveCheckpoint(receipts, job_.counters.found));
+  used_bytes_after_ = store_->Info().used_bytes;
+  return audit_->Append("finish", {{"job", job_.id.ToString()},
+                                   {"complete", complete},
+                                   {"converted", job_.counters.converted},
+                                   {"lsn", after_.lsn.value},
+                                   {"digest", ToHex(after_.SpaceDigest())}});
+}
+
+// REQUIRES: the environment was flushed after what `receipts` and `nodes` claim.
+Status SpaceMigration::SaveCheckpoint(const CoverageLedger& receipts, uint64_t nodes) {
+  Checkpoint& c = checkpoint_;
+  c.store_uuid = store_->Info().store_uuid;
+  c.job_id = job_.id;
+  c.space = space_;
+  c.state = job_.state;
+  c.config = {options_.batch_size, options_.checkpoint_interval, options_.memory_budget_mb,
+              options_.rate_limit_per_second, WorkerCount(options_)};
+  c.source_path = options_.source.value_or("");
+  c.source = extents_;
+  std::sort(c.source.begin(), c.source.end(),
+            [](const SourceExtent& a, const SourceExtent& b) { return a.path < b.path; });
+  c.receipts = receipts.ranges();
+  c.position = receipts.ContiguousFrom(1);
+  c.nodes = nodes;
+  c.nodes_total = counts_.records;
+  c.start = job_.start;
+  c.time_s = context_.environment.clock.WallSeconds();
+  ENGRAM_TRY(WriteCheckpoint(context_.environment.fs, CheckpointPath(directory_), c));
+  meter_.CheckpointWritten(TimeText(c.time_s), nodes);
+  return audit_->Append("checkpoint", {{"job", job_.id.ToString()},
+                                       {"state", std::string(JobStateName(job_.state))},
+                                       {"position", c.position},
+                                       {"nodes", nodes}});
+}
+
+json SpaceMigration::Report() {
+  const double seconds =
+      static_cast<double>(context_.environment.clock.MonotonicNs() - begun_ns_) / 1e9;
+  const uint64_t found = ingest_ ? ingest_->found : job_.counters.found;
+  const std::string after = ToHex(after_.SpaceDigest());
+  json digest = {{"source", nullptr},
+                 {"before", ToHex(before_.SpaceDigest())},
+                 {"after", after},
+                 {"lsn", after_.lsn.value},
+                 {"tiers", TiersToJson(after_)}};
+  if (ingest_) digest["source"] = ToHex(ingest_->source_digest);
+  const bool same = digest["before"] == after && (!ingest_ || digest["source"] == after);
+  const bool complete = !options_.history_scan || counts_.old == 0;
+  json report = {
+      {"ok", same && complete && verified_.ok()},
+      {"space", space_},
+      {"source", ingest_ ? SourceToJson(*ingest_) : json()},
+      {"found", found},
+      {"converted", job_.counters.converted},
+      {"already_dual", job_.counters.already_dual},
+      {"deleted", ingest_ ? ingest_->deleted : 0},
+      {"remaining_old", counts_.old},
+      {"quarantined", job_.counters.quarantined},
+      {"digest", std::move(digest)},
+      {"bytes_predicted", bytes_predicted_},
+      {"bytes_written", used_bytes_after_ - std::min(used_bytes_before_, used_bytes_after_)},
+      {"seconds_predicted", nullptr},
+      {"seconds", seconds},
+      {"nodes_per_second", seconds > 0 ? static_cast<double>(found) / seconds : 0},
+      {"resident_anon_peak_bytes", budget_.peak_bytes()},
+      {"checkpoint",
+       {{"path", CheckpointPath(directory_)},
+        {"position", checkpoint_.position},
+        {"nodes", checkpoint_.nodes}}}};
+  report["verification"] = verified_.ToJson(space_);
+  return report;
+}
+
+double PredictSeconds(uint64_t records, uint64_t conversions) {
+  return static_cast<double>(conversions) * kSecondsPerConversion +
+         static_cast<double>(records) * kSecondsPerVerification;
+}
+
+json SourceToJson(const IngestReport& report) {
+  const SourceCounters& c = report.source;
+  json damaged = json::array();
+  for (const SourceDamage& d : c.damaged) {
+    damaged.push_back(
+        {{"file", d.file}, {"offset", d.offset}, {"length", d.length}, {"kind", d.kind}});
+  }
+  json quarantined = json::array();
+  for (const SourceQuarantine& q : c.quarantined) {
+    quarantined.push_back({{"file", q.file}, {"offset", q.offset}, {"reason", q.reason}});
+  }
+  return {{"files", c.files},
+          {"bytes", c.bytes},
+          {"records", c.records},
+          {"episodes", c.episodes},
+          {"memories", c.memories},
+          {"deletes", c.deletes},
+          {"other_types", c.other_types},
+          {"versions_superseded", c.versions_superseded},
+          {"duplicates", c.duplicates},
+          {"damaged", std::move(damaged)},
+          {"quarantined", std::move(quarantined)},
+          {"written", report.written},
+          {"unchanged", report.unchanged},
+          {"removed", report.removed},
+          {"kept_local", report.kept_local}};
+}
+
+}  // namespace engram::migration::internal

@@ -1,0 +1,96 @@
+// The migration of one space, from opening its store to the report.
+#ifndef ENGRAM_MIGRATION_INTERNAL_SPACE_MIGRATION_H_
+#define ENGRAM_MIGRATION_INTERNAL_SPACE_MIGRATION_H_
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "migration/checkpoint.h"
+#include "migration/convert.h"
+#include "migration/ingest.h"
+#include "migration/job.h"
+#include "migration/migration.h"
+#include "migration/progress.h"
+#include "migration/throttle.h"
+#include "migration/verify.h"
+
+namespace engram::migration::internal {
+
+// What one space takes from the source; null without --source.
+struct SpaceSource {
+  const Source* source = nullptr;
+  const SourceSpace* space = nullptr;
+};
+
+uint32_t WorkerCount(const MigrateOptions& options);
+
+// Bytes that one dual head adds to the environment, keys and page overhead included.
+inline constexpr uint64_t kDualHeadGrowthBytes = 240;
+
+// Used where there is nothing to measure: one conversion on one worker, one verification of a
+// record on all cores, on the machine the benchmarks ran on.
+inline constexpr double kSecondsPerConversion = 1.0 / 400000;
+inline constexpr double kSecondsPerVerification = 1.0 / 300000;
+double PredictSeconds(uint64_t records, uint64_t conversions);
+
+class SpaceMigration {
+ public:
+  SpaceMigration(const JobContext& context, const MigrateOptions& options,
+                 const SpaceSource& source, std::string space);
+  Result<nlohmann::json> Run();
+  bool resumed() const { return resumed_; }
+
+ private:
+  Status Open();
+  Status BeginJob();
+  Status ContinueJob(const Checkpoint& checkpoint);
+  Status CheckSource(const Checkpoint& checkpoint);
+  Status IngestSource();
+  Status EnterDualMode();
+  Status Convert();
+  Status Verify();
+  Status Finish();
+  Status EnterState(JobState state);
+  Status SaveCheckpoint(const CoverageLedger& receipts, uint64_t nodes);
+  Result<engine::DigestState> Digests();
+  IngestHooks HooksOfIngest();
+  nlohmann::json Report();
+
+  const JobContext& context_;
+  const MigrateOptions& options_;
+  const SpaceSource source_;
+  const std::string space_;
+  const std::string directory_;  // <data_root>/<space>/dual
+  const uint64_t begun_ns_;
+  MemoryBudget budget_;
+  Throttle throttle_;
+  ProgressMeter meter_;
+  std::unique_ptr<engine::Store> store_;
+  std::unique_ptr<AuditLog> audit_;
+  Job job_;
+  bool resumed_ = false;
+  std::vector<SourceExtent> extents_;
+  std::optional<IngestReport> ingest_;
+  std::string ingest_phase_;
+  engine::DigestState before_;
+  engine::DigestState after_;
+  engine::Counts counts_;
+  VerifyReport verified_;
+  Checkpoint checkpoint_;  // the last one written
+  uint64_t used_bytes_before_ = 0;
+  uint64_t used_bytes_after_ = 0;
+  uint64_t bytes_predicted_ = 0;
+};
+
+// The same report, predicted; creates and changes nothing.
+Result<nlohmann::json> DryRunSpace(const JobContext& context, const MigrateOptions& options,
+                                   const SpaceSource& source, const std::string& space);
+
+// Parts that both reports share.
+nlohmann::json SourceToJson(const IngestReport& report);
+
+}  // namespace engram::migration::internal
+
+#endif  // ENGRAM_MIGRATION_INTERNAL_SPACE_MIGRATION_H_

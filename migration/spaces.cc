@@ -1,0 +1,95 @@
+#include "migration/spaces.h"
+
+#include <algorithm>
+
+namespace engram::migration {
+namespace {
+
+constexpr const char* kStoreFile = "STORE";
+
+std::string Mib(uint64_t bytes) { return std::to_string((bytes + (1u << 20) - 1) >> 20) + " MiB"; }
+
+Status NoStore(const JobContext& context, const std::string& space) {
+  return Status::NotFound(
+      "there is no store for the space '" + space + "' below " + context.data_root,
+      "engram space list shows the spaces that exist; engram migrate-dual --source DIR or engram "
+      "memory put creates one");
+}
+
+// Creates `<data_root>/<space>/dual`; whatever else is below the data root stays as it is.
+Status CreateDualDirectory(const JobContext& context, const std::string& space) {
+  return CreateDirectories(context.environment.fs, DualDirectory(context, space))
+      .WithContext("create the space '" + space + "'");
+}
+
+Status CheckDataRoot(const JobContext& context) {
+  const auto info = context.environment.fs.Stat(context.data_root);
+  if (!info.ok()) {
+    if (info.status().code() != StatusCode::kNotFound) return info.status();
+    return Status::NotFound("the data root " + context.data_root + " does not exist",
+                            "give the right --data-root, or engram migrate-dual --source DIR to "
+                            "create it");
+  }
+  if (info->is_directory) return Status::Ok();
+  return Status::InvalidArgument("the data root " + context.data_root + " is not a directory",
+                                 "give a directory with --data-root");
+}
+
+}  // namespace
+
+std::string DualDirectory(const JobContext& context, const std::string& space) {
+  return JoinPath(JoinPath(context.data_root, space), "dual");
+}
+
+bool HasStore(const JobContext& context, const std::string& space) {
+  return Exists(context.environment.fs, JoinPath(DualDirectory(context, space), kStoreFile));
+}
+
+Result<std::unique_ptr<engine::Store>> OpenSpace(const JobContext& context,
+                                                 const std::string& space, engine::Access access) {
+  ENGRAM_ASSIGN_OR_RETURN(const SpaceId id, SpaceId::Parse(space));
+  if (access == engine::Access::kCreate) {
+    ENGRAM_TRY(CreateDualDirectory(context, id.str()));
+  } else {
+    ENGRAM_TRY(CheckDataRoot(context));
+    if (!HasStore(context, id.str())) return NoStore(context, id.str());
+  }
+  engine::StoreOptions options;
+  options.directory = DualDirectory(context, id.str());
+  options.space = id.str();
+  options.access = access;
+  options.map_size_bytes = context.map_size_bytes;
+  options.log = context.log;
+  return engine::Store::Open(context.environment, options);
+}
+
+Result<std::vector<std::string>> ListSpaces(const JobContext& context) {
+  ENGRAM_TRY(CheckDataRoot(context));
+  ENGRAM_ASSIGN_OR_RETURN(const auto entries, context.environment.fs.List(context.data_root));
+  std::vector<std::string> spaces;
+  for (const DirectoryEntry& entry : entries) {
+    if (!entry.is_directory) continue;
+    const auto id = SpaceId::Parse(entry.name);
+    // A name with outer whitespace parses to another name: not a space of ours.
+    if (!id.ok() || id->str() != entry.name) continue;
+    if (HasStore(context, entry.name)) spaces.push_back(entry.name);
+  }
+  std::sort(spaces.begin(), spaces.end());
+  return spaces;
+}
+
+Status CheckFreeSpace(FileSystem& fs, const std::string& path, uint64_t needed_bytes) {
+  std::string existing = path;
+  while (!Exists(fs, existing) && existing != "/" && existing != ".") {
+    const std::string parent = ParentPath(existing);
+    if (parent == existing || parent.empty()) break;
+    existing = parent;
+  }
+  ENGRAM_ASSIGN_OR_RETURN(const DiskSpace space, fs.Space(existing));
+  if (space.available_bytes >= needed_bytes) return Status::Ok();
+  return Status::Full("not enough disk space: needs " + Mib(needed_bytes) + ", has " +
+                          Mib(space.available_bytes) + " at " + existing,
+                      "free some space there or choose another --data-root; nothing was changed");
+}
+
+}  // namespace engram::migration

@@ -1,0 +1,21 @@
+// Where spaces are below a data root and how a job opens them.
+#ifndef ENGRAM_MIGRATION_SPACES_H_
+#define ENGRAM_MIGRATION_SPACES_H_
+
+#include <string>
+
+#include "migration/migration.h"
+
+namespace engram::migration {
+
+// `<data_root>/<space>/dual`
+std::string DualDirectory(const JobContext& context, const std::string& space);
+bool HasStore(const JobContext& context, const std::string& space);
+
+// Fails with kFull, naming what is needed, what there is and where, unless `needed_bytes` fit on
+// the file system that holds (or will hold) `path`.
+Status CheckFreeSpace(FileSystem& fs, const std::string& path, uint64_t needed_bytes);
+
+}  // namespace engram::migration
+
+#endif  // ENGRAM_MIGRATION_SPACES_H_
