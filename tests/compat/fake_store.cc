@@ -221,6 +221,9 @@ class FakeWrite final : public engine::WriteTxn {
   }
   Status Clear() override {
     state_->rows.clear();
+    state_->ids.clear();
+    state_->id_of.clear();
+    state_->uuids.clear();
     state_->vectors.clear();
     state_->edges.clear();
     state_->bindings.clear();
@@ -287,6 +290,10 @@ class FakeBulk final : public engine::BulkTxn {
     state_ = std::make_shared<FakeState>(*store_.staged_);
   }
   Result<bool> InstallDualHead(NodeKey key, Lsn seq, const DualHead& head) override {
+    if (store_.blind_install) {
+      state_->rows[key.value].dual_head = head;
+      return true;
+    }
     auto at = state_->rows.find(key.value);
     if (at == state_->rows.end() || !at->second.old_head) return false;
     if (at->second.old_head->common.seq != seq || IsDual(at->second)) return false;

@@ -68,6 +68,7 @@ class FakeStore final : public engine::Store {
   std::atomic<bool> make_read_only{false};
   std::atomic<bool> fail_bulk{false};
   std::atomic<uint64_t> fail_stage_at_lsn{0};
+  std::atomic<bool> blind_install{false};  // INV-1 broken on purpose: no compare
   std::atomic<uint64_t> heads_installed{0};
   std::atomic<uint64_t> bulk_begun{0};
   std::atomic<uint64_t> waits{0};
