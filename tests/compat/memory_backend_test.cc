@@ -197,6 +197,33 @@ TEST_P(BackendTest, BatchRemoveGivesUnknownIdsNoLsnAndGoesOn) {
   EXPECT_EQ(Must(backend().Count()), 0u);
 }
 
+TEST(BackendErrors, BatchThatFillsTheDiskReportsWhatIsDurable) {
+  Bench bench(StoreKind::kFake);
+  Acknowledged a = MakeMemory("a", 1), b = MakeMemory("b", 2);
+  bench.fake().fail_stage_at_lsn = 2;
+  std::vector<Lsn> lsns;
+  Status status = bench.backend().PutBatch(
+      {{&a.memory, &a.embedding}, {&b.memory, &b.embedding}, {&a.memory, &a.embedding}}, &lsns);
+  EXPECT_EQ(status.code(), StatusCode::kFull);
+  EXPECT_THAT(lsns, ElementsAre(Lsn{1}));
+  ExpectServed(bench.backend(), "a", a);
+}
+
+TEST(BackendErrors, AnswerThatRestsOnAnUndurableWriteWaitsForIt) {
+  Bench bench(StoreKind::kFake);
+  Acknowledged a = MakeMemory("a", 1);
+  Must(bench.backend().Put(a.memory, a.embedding));
+  auto stage_delete = [&] {  // another client's delete, not flushed yet
+    auto txn = Must(bench.store().Begin());
+    Must(txn->RemoveRecord(*Must(txn->view().FindId("a"))));
+    Must(txn->Stage());
+  };
+  stage_delete();
+  EXPECT_TRUE(Must(bench.backend().Contains("a")));
+  EXPECT_EQ(CodeOf(bench.backend().Remove("a")), StatusCode::kNotFound);
+  EXPECT_FALSE(Must(bench.backend().Contains("a"))) << "said to be gone, so it must be";
+}
+
 // --- search ---
 
 TEST_P(BackendTest, SearchRanksByCosineBestFirst) {
