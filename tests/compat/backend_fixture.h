@@ -25,7 +25,7 @@ using engine::Mode;
 
 enum class StoreKind { kFake, kPwrite, kUring };
 // Every kind this build has.
-inline constexpr StoreKind kStores[] = {StoreKind::kFake};
+inline constexpr StoreKind kStores[] = {StoreKind::kFake, StoreKind::kPwrite, StoreKind::kUring};
 void PrintTo(StoreKind kind, std::ostream* out);
 std::string KindName(const ::testing::TestParamInfo<StoreKind>& info);
 

@@ -289,6 +289,11 @@ class FakeBulk final : public engine::BulkTxn {
     std::lock_guard state_lock(store_.mutex_);
     state_ = std::make_shared<FakeState>(*store_.staged_);
   }
+  Lsn lsn() const override { return Lsn{state_->lsn}; }
+  Result<NodeKey> AllocateNodeKeys(uint64_t) override { return NotInFake(); }
+  Result<VectorKey> AllocateVectorKeys(uint64_t) override { return NotInFake(); }
+  Status ReplaceRecord(const NewRecord&) override { return NotInFake(); }
+  Status RemoveRecord(NodeKey) override { return NotInFake(); }
   Result<bool> InstallDualHead(NodeKey key, Lsn seq, const DualHead& head) override {
     if (store_.blind_install) {
       state_->rows[key.value].dual_head = head;
