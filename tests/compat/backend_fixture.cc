@@ -13,6 +13,30 @@ using engram::testing::HashOf;
 using engram::testing::RecordGenerator;
 using engram::testing::SameBits;
 
+namespace {
+
+Result<std::unique_ptr<engine::Store>> OpenStore(const std::string& directory, StoreKind kind,
+                                                 engine::Access access) {
+  ENGRAM_TRY(CreateDirectories(FileSystem::Posix(), directory));
+  engine::StoreOptions options;
+  options.directory = directory;
+  options.space = "default";
+  options.access = access;
+  options.map_size_bytes = 4ull << 30;
+  options.log.io = kind == StoreKind::kUring ? wal::LogIo::kUring : wal::LogIo::kPwrite;
+  return engine::Store::Open({}, options);
+}
+
+}  // namespace
+
+std::vector<StoreKind> AllStores() {
+  std::vector<StoreKind> kinds = {StoreKind::kFake, StoreKind::kPwrite};
+  auto directory = engram::testing::TempDir::InMemory();
+  auto uring = OpenStore(directory.Join("dual"), StoreKind::kUring, engine::Access::kCreate);
+  if (uring.status().code() != StatusCode::kUnsupported) kinds.push_back(StoreKind::kUring);
+  return kinds;
+}
+
 void PrintTo(StoreKind kind, std::ostream* out) {
   *out << (kind == StoreKind::kFake ? "Fake" : kind == StoreKind::kPwrite ? "Pwrite" : "Uring");
 }
@@ -35,15 +59,7 @@ void Bench::Open(const BackendOptions& options, engine::Access access) {
   if (kind_ == StoreKind::kFake) {
     if (!store_) store_ = std::make_unique<FakeStore>();
   } else {
-    std::string directory = directory_.Join("dual");
-    CheckOk(CreateDirectories(FileSystem::Posix(), directory), "mkdir");
-    engine::StoreOptions store_options;
-    store_options.directory = directory;
-    store_options.space = "default";
-    store_options.access = access;
-    store_options.map_size_bytes = 4ull << 30;
-    store_options.log.io = kind_ == StoreKind::kUring ? wal::LogIo::kUring : wal::LogIo::kPwrite;
-    store_ = Must(engine::Store::Open({}, store_options));
+    store_ = Must(OpenStore(directory_.Join("dual"), kind_, access));
   }
   backend_ = MemoryBackend::Make(*store_, options);
 }

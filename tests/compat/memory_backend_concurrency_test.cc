@@ -14,7 +14,7 @@ using engram::testing::NumberFromEnvironment;
 using engram::testing::RecordGenerator;
 
 class BackendConcurrency : public BackendTest {};
-INSTANTIATE_TEST_SUITE_P(Stores, BackendConcurrency, ::testing::ValuesIn(kStores), KindName);
+INSTANTIATE_TEST_SUITE_P(Stores, BackendConcurrency, ::testing::ValuesIn(AllStores()), KindName);
 
 constexpr int kWriterCount = 16;
 

@@ -17,7 +17,7 @@ class BackendInvariants : public BackendTest {
  protected:
   void SetUp() override { bench_.Reopen({.lazy_install_batch = 0}); }
 };
-INSTANTIATE_TEST_SUITE_P(Stores, BackendInvariants, ::testing::ValuesIn(kStores), KindName);
+INSTANTIATE_TEST_SUITE_P(Stores, BackendInvariants, ::testing::ValuesIn(AllStores()), KindName);
 
 // --- INV-1, INV-2: every interleaving of migrator, lazy reader and application on one key ---
 

@@ -10,7 +10,7 @@ namespace {
 using engram::testing::NumberFromEnvironment;
 
 class BackendModes : public BackendTest {};
-INSTANTIATE_TEST_SUITE_P(Stores, BackendModes, ::testing::ValuesIn(kStores), KindName);
+INSTANTIATE_TEST_SUITE_P(Stores, BackendModes, ::testing::ValuesIn(AllStores()), KindName);
 
 enum class Op {
   kPutInLegacy,

@@ -20,7 +20,7 @@ using ::testing::IsEmpty;
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
-INSTANTIATE_TEST_SUITE_P(Stores, BackendTest, ::testing::ValuesIn(kStores), KindName);
+INSTANTIATE_TEST_SUITE_P(Stores, BackendTest, ::testing::ValuesIn(AllStores()), KindName);
 
 StatusCode CodeOf(const Status& status) { return status.code(); }
 template <typename T>
