@@ -24,7 +24,8 @@ struct Flags {
   VerifyFlags verify;
   bool finalize = false;
   std::optional<std::string> mode;
-  std::vector<std::string> inspect;
+  std::string inspect_what;
+  std::string inspect_path;
 };
 
 using Command = std::function<int(Session&)>;
@@ -255,15 +256,19 @@ class Grammar {
   void AddInspect() {
     CLI::App* inspect = app_.add_subcommand(
         "inspect", "What is physically in a source, a log or a store; changes nothing");
-    inspect->prefix_command();
+    inspect->add_option("what", flags_.inspect_what, "source, log or store")
+        ->required()
+        ->check(CLI::IsMember({"source", "log", "store"}));
+    inspect->add_option("path", flags_.inspect_path, "Directory or file")->required();
+    inspect->add_flag("--jsonl", flags_.read.jsonl, "One JSON object a line");
     Example(inspect,
             "engram inspect source /var/lib/engram/default --jsonl\n"
             "  engram inspect log ./engram-data/default\n"
             "  engram inspect store ./engram-data/default");
-    Runs(inspect, [inspect](Session& s) {
-      std::vector<std::string> words = inspect->remaining();
-      for (std::string& word : words) word = WithoutMark(std::move(word));
-      return Inspect(s, words);
+    Runs(inspect, [this](Session& s) {
+      return Inspect(s, {.what = flags_.inspect_what,
+                         .path = WithoutMark(flags_.inspect_path),
+                         .jsonl = flags_.read.jsonl});
     });
   }
 

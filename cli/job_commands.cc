@@ -254,12 +254,13 @@ int SpaceStats(Session& session) {
                  });
 }
 
-int Inspect(Session& session, const std::vector<std::string>& arguments) {
+int Inspect(Session& session, const InspectFlags& flags) {
   Console& console = session.console();
   Result<std::string> program = BesideProgram("engram-inspect");
   if (!program.ok()) return console.Fail(program.status());
-  std::vector<std::string> words = {*program};
-  words.insert(words.end(), arguments.begin(), arguments.end());
+  std::vector<std::string> words = {*program, flags.what, flags.path};
+  if (flags.jsonl) words.push_back("--jsonl");
+  if (console.json()) words.push_back("--json");
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);

@@ -27,6 +27,12 @@ struct VerifyFlags {
   bool full = false;
 };
 
+struct InspectFlags {
+  std::string what;  // "source", "log" or "store"
+  std::string path;
+  bool jsonl = false;
+};
+
 // Each returns the exit code.
 int MigrateDual(Session& session, const MigrateFlags& flags);
 int Verify(Session& session, const VerifyFlags& flags);
@@ -43,7 +49,7 @@ int SpaceList(Session& session);
 int SpaceStats(Session& session);
 
 // Replaces this process by engram-inspect. Returns only if that fails.
-int Inspect(Session& session, const std::vector<std::string>& arguments);
+int Inspect(Session& session, const InspectFlags& flags);
 
 }  // namespace engram::cli
 
