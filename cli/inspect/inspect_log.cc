@@ -16,6 +16,16 @@ std::string LogDirectory(FileSystem& fs, const std::string& path) {
   return path;
 }
 
+Status RequireSegments(FileSystem& fs, const std::string& directory) {
+  ENGRAM_ASSIGN_OR_RETURN(const auto entries, fs.List(directory));
+  for (const DirectoryEntry& entry : entries) {
+    if (entry.name.ends_with(".seg")) return Status::Ok();
+  }
+  return Status::NotFound("there is no log segment (*.seg) in " + directory,
+                          "name a space, its dual folder or the log folder in it; for upstream's "
+                          "own logs use `engram inspect source`");
+}
+
 std::string RecordJson(const wal::InspectedRecord& found) {
   std::string json;
   ObjectText object(&json);
@@ -48,6 +58,7 @@ Status InspectLogAt(FileSystem& fs, const std::string& path, const InspectSink& 
     return Status::InvalidArgument(directory + " is not a directory",
                                    "name a space, its dual folder or the log folder in it");
   }
+  ENGRAM_TRY(RequireSegments(fs, directory));
   return wal::InspectLog(fs, directory, [&](const wal::InspectedRecord& found) {
     return sink.found(RecordJson(found), RecordLine(found));
   });

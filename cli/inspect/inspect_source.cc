@@ -1,3 +1,5 @@
+#include "base/crypto.h"
+#include "base/utf8.h"
 #include "cli/console.h"
 #include "cli/inspect/inspectors.h"
 #include "cli/json_text.h"
@@ -64,7 +66,12 @@ std::string RecordJson(const std::string& space, const SourceFile& file,
   object.Integer("timestamp_ns", event.header.timestamp_ns);
   object.Integer("type", event.header.type);
   object.String("type_name", TypeText(event.header.type));
-  object.String("id", content.id);
+  if (IsValidUtf8(content.id)) {
+    object.String("id", content.id);
+  } else {
+    object.Null("id");
+    object.String("id_hex", ToHex(AsBytes(content.id)));
+  }
   content.layout.empty() ? object.Null("layout") : object.String("layout", content.layout);
   content.error.empty() ? object.Null("error") : object.String("error", content.error);
   object.Close();
