@@ -67,6 +67,8 @@ struct IngestOptions {
   uint64_t checkpoint_interval = 10000;  // records between calls of IngestHooks::checkpoint
   uint64_t memory_budget_bytes = 512u << 20;  // anonymous memory for buffers and dirty pages
   uint32_t workers = 1;                       // decoding threads, at least 1
+  // The store's directory, for the check that the disk has room; "": not checked.
+  std::string store_directory;
   // Where the index's unlinked temporary file is made; "" means $TMPDIR, else /tmp.
   std::string index_directory;
 };

@@ -1,0 +1,285 @@
+#include "migration/ingest.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <cstdlib>
+#include <filesystem>
+#include <mutex>
+#include <thread>
+
+#include "engine/rows.h"
+#include "migration/ingest_batch.h"
+#include "migration/ingest_pipeline.h"
+#include "migration/ingest_plan.h"
+#include "migration/ingest_writer.h"
+#include "migration/source_registry.h"
+#include "migration/sources/source_index.h"
+
+namespace engram::migration {
+namespace {
+
+// Bytes of the store per record beside its texts: embedding page, head, text row and id rows with
+// the tables' fill factor.
+constexpr uint64_t kStoreBytesPerRecord = 4096 + 700;
+constexpr uint64_t kFixedPayloadBytes = 3144;
+// Anonymous memory that one written record costs until its commit: LMDB's dirty pages.
+constexpr uint64_t kDirtyBytesPerRecord = 5200;
+constexpr uint64_t kCommitRecordsMax = 32768;
+constexpr uint64_t kBytesPerIdRow = 100;
+// What a commit can be expected to write per second, for predictions.
+constexpr double kStoreBytesPerSecond = 600e6;
+
+std::string TemporaryDirectory(const IngestOptions& options) {
+  if (!options.index_directory.empty()) return options.index_directory;
+  const char* directory = std::getenv("TMPDIR");
+  return directory != nullptr && *directory != 0 ? directory : "/tmp";
+}
+
+class IngestJob {
+ public:
+  IngestJob(const engine::Environment& environment, engine::Store* store, const Source& source,
+            const SourceSpace& space, const IngestOptions& options, const IngestHooks& hooks)
+      : environment_(environment),
+        store_(store),
+        source_(source),
+        space_(space),
+        options_(options),
+        hooks_(hooks),
+        temporary_directory_(TemporaryDirectory(options)),
+        // A finalized store takes no old-format records: count what there would be, then refuse.
+        counts_only_(options.dry_run || store->mode() == engine::Mode::kFinalized) {}
+
+  Result<IngestReport> Run() {
+    started_ns_ = environment_.clock.MonotonicNs();
+    ENGRAM_TRY(Index());
+    ENGRAM_TRY(Plan());
+    ENGRAM_TRY(Predict());
+    if (!counts_only_) ENGRAM_TRY(Reserve());
+    Status status = Write();
+    if (status.ok() && !counts_only_) status = Finish();
+    if (!status.ok()) return status;
+    ENGRAM_TRY(Digest());
+    if (options_.dry_run) PredictSeconds();
+    if (counts_only_ && !options_.dry_run) ENGRAM_TRY(RefuseFinalized());
+    return std::move(report_);
+  }
+
+ private:
+  Status Index();
+  Status Plan();
+  Status Predict();
+  Status Reserve();
+  Status Write();
+  Status Finish();
+  Status Digest();
+  Status QuarantineRecords();
+  Status RefuseFinalized() const;
+  void PredictSeconds();
+  KnownSource SourceRow(bool complete) const;
+  PlanOptions MakePlanOptions();
+  bool SourceRowIsCurrent() const;
+
+  const engine::Environment& environment_;
+  engine::Store* const store_;
+  const Source& source_;
+  const SourceSpace& space_;
+  const IngestOptions& options_;
+  const IngestHooks& hooks_;
+  const std::string temporary_directory_;
+  const bool counts_only_;
+
+  uint64_t started_ns_ = 0;
+  uint64_t indexed_ns_ = 0;
+  uint64_t bytes_before_ = 0;
+  std::string directory_;
+  std::vector<KnownSource> known_;
+  std::unique_ptr<SourceIndex> index_;
+  IngestPlan plan_;
+  IngestTotals totals_;
+  IngestReport report_;
+};
+
+Status IngestJob::Index() {
+  directory_ = CanonicalDirectory(source_.directory);
+  if (store_ != nullptr) {
+    bytes_before_ = store_->Info().bytes;
+    ENGRAM_ASSIGN_OR_RETURN(auto view, store_->View());
+    ENGRAM_ASSIGN_OR_RETURN(known_, ReadKnownSources(*view));
+  }
+  const KnownSource* candidate = CandidateOf(known_, directory_, space_);
+  SourceIndex::Options index;
+  index.directory = temporary_directory_;
+  index.cancel = hooks_.cancel;
+  if (hooks_.progress) {
+    index.progress = [this](uint64_t done, uint64_t total) {
+      hooks_.progress("index", done, total);
+    };
+  }
+  if (candidate != nullptr) {
+    for (const SourceExtent& extent : candidate->extents) {
+      index.known_sizes[extent.path] = extent.size_bytes;
+    }
+  }
+  ENGRAM_ASSIGN_OR_RETURN(index_, SourceIndex::Build(environment_.fs, space_, index));
+  indexed_ns_ = environment_.clock.MonotonicNs();
+  report_.source = index_->counters();
+  report_.source_hash = index_->source_hash();
+  report_.found = index_->found();
+  report_.deleted = index_->deleted();
+  ENGRAM_ASSIGN_OR_RETURN(report_.origin, MatchSource(known_, candidate, directory_, *index_));
+  if (report_.origin != 0) report_.continued = !known_[report_.origin - 1].complete;
+  return Status::Ok();
+}
+
+PlanOptions IngestJob::MakePlanOptions() {
+  uint64_t rows = std::max<uint64_t>(10000, options_.memory_budget_bytes / 3 / kBytesPerIdRow);
+  return {environment_.fs, temporary_directory_, rows, hooks_.cancel};
+}
+
+Status IngestJob::Plan() { return MakePlan(MakePlanOptions(), store_, index_.get(), &plan_); }
+
+// Bytes from the index alone; the same in a dry run and before a real one.
+Status IngestJob::Predict() {
+  std::vector<RecordRef> refs;
+  for (uint64_t i = plan_.work.size() - plan_.fresh; i < plan_.work.size(); ++i) {
+    index_->Contributions(plan_.work[i].index_id, &refs);
+    uint64_t payload = refs.back().payload_size_bytes;
+    report_.bytes_predicted += kStoreBytesPerRecord;
+    if (payload > kFixedPayloadBytes) report_.bytes_predicted += payload - kFixedPayloadBytes;
+  }
+  for (const QuarantinedRecord& record : index_->quarantined()) {
+    report_.bytes_predicted += record.ref.payload_size_bytes + 512;
+  }
+  if (counts_only_ || options_.store_directory.empty()) return Status::Ok();
+  Result<DiskSpace> space = environment_.fs.Space(options_.store_directory);
+  if (!space.ok() || space->available_bytes >= report_.bytes_predicted) return Status::Ok();
+  return Status::Full("not enough room for the space " + store_->space() + ": the ingest needs " +
+                          std::to_string(report_.bytes_predicted) + " bytes, " +
+                          options_.store_directory + " has " +
+                          std::to_string(space->available_bytes),
+                      "free some space there, or give another --data-root");
+}
+
+KnownSource IngestJob::SourceRow(bool complete) const {
+  return {report_.origin, complete, directory_, index_->extents()};
+}
+
+bool IngestJob::SourceRowIsCurrent() const {
+  if (report_.origin == 0 || report_.origin > known_.size()) return false;
+  const KnownSource& known = known_[report_.origin - 1];
+  return known.complete && known.extents == index_->extents() && known.directory == directory_;
+}
+
+Status IngestJob::Reserve() {
+  if (report_.origin == 0) report_.origin = static_cast<uint32_t>(known_.size()) + 1;
+  if (SourceRowIsCurrent() && plan_.fresh == 0) return Status::Ok();
+  return ReserveIds(MakePlanOptions(), *store_, SourceRow(false), *index_, &plan_);
+}
+
+Status IngestJob::Write() {
+  uint64_t commit = options_.memory_budget_bytes / 3 / kDirtyBytesPerRecord;
+  commit = std::clamp<uint64_t>(commit, 64, kCommitRecordsMax);
+  if (options_.checkpoint_interval > 0) {
+    commit = std::min(commit, std::max<uint64_t>(options_.checkpoint_interval, 64));
+  }
+  PipelineOptions pipeline;
+  pipeline.workers = std::max<uint32_t>(1, options_.workers);
+  pipeline.records_max = std::clamp<uint64_t>(options_.batch_size, 1, 4096);
+  pipeline.bytes_max = std::clamp<uint64_t>(
+      options_.memory_budget_bytes / 8 / (2 * pipeline.workers + 2), 1u << 20, 8u << 20);
+  IngestWriter writer(counts_only_ ? nullptr : store_, report_.origin, plan_,
+                      {commit, options_.checkpoint_interval, report_.source_hash}, hooks_,
+                      &totals_);
+  Status status = RunPipeline(pipeline, *index_, store_, report_.origin, plan_.work,
+                              [&](IngestBatch& batch) { return writer.Write(batch); });
+  bool keep = status.ok() || status.code() == StatusCode::kCancelled;
+  Status committed = keep ? writer.Commit() : Status::Ok();
+  report_.written = totals_.written;
+  report_.removed = totals_.removed;
+  report_.unchanged = totals_.unchanged;
+  report_.kept_local = totals_.kept_local;
+  return committed.ok() ? status : committed;
+}
+
+// Everything is written: keep what cannot be decoded, and note that this source is in.
+Status IngestJob::Finish() {
+  if (SourceRowIsCurrent() && totals_.written == 0 && totals_.removed == 0) return Status::Ok();
+  ENGRAM_TRY(QuarantineRecords());
+  ENGRAM_ASSIGN_OR_RETURN(auto txn, store_->BeginBulk());
+  ENGRAM_TRY(txn->SetMeta(SourceRowName(report_.origin), EncodeKnownSource(SourceRow(true))));
+  return txn->Commit({.sync = true});
+}
+
+// Undecodable and unknown records, verbatim. Key and value: docs/format/ingest.md.
+Status IngestJob::QuarantineRecords() {
+  constexpr uint64_t kCommitBytes = 16u << 20;
+  std::unique_ptr<engine::BulkTxn> txn;
+  uint64_t bytes = 0;
+  RecordReader reader(*index_);
+  for (const QuarantinedRecord& record : index_->quarantined()) {
+    if (!txn) {
+      ENGRAM_ASSIGN_OR_RETURN(txn, store_->BeginBulk());
+    }
+    const std::string& path = space_.files[record.ref.file].relative_path;
+    std::string key = QuarantineKey(report_.origin, path, record.ref.offset);
+    ENGRAM_TRY(reader.Load({record.ref}));
+    std::string row;
+    EncodeQuarantineRow(AsBytes(key), path, record, reader.record(0), &row);
+    ENGRAM_TRY(txn->PutRow(engine::Table::kQuarantine, AsBytes(key), AsBytes(row)));
+    bytes += row.size();
+    if (bytes < kCommitBytes) continue;
+    ENGRAM_TRY(txn->Commit({.sync = false}));
+    txn.reset();
+    bytes = 0;
+  }
+  return txn ? txn->Commit({.sync = false}) : Status::Ok();
+}
+
+Status IngestJob::Digest() {
+  engine::LtHash sum;
+  if (store_ != nullptr) {
+    ENGRAM_ASSIGN_OR_RETURN(auto view, store_->Snapshot());
+    ENGRAM_ASSIGN_OR_RETURN(engine::DigestState state, view->Digests());
+    for (const engine::TierDigest& tier : state.tiers) sum.Add(tier.lanes);
+    report_.lsn = state.lsn;
+  }
+  if (counts_only_) sum.Add(totals_.planned);
+  sum.Add(totals_.source_minus_stored);
+  report_.source_digest = sum.Publish();
+  if (store_ != nullptr && !counts_only_) {
+    uint64_t bytes = store_->Info().bytes;
+    report_.bytes_written = bytes > bytes_before_ ? bytes - bytes_before_ : 0;
+  }
+  if (totals_.mismatches > 0) {
+    environment_.logger.Error(std::to_string(totals_.mismatches) +
+                              " records have another digest in the audit decoder");
+  }
+  return Status::Ok();
+}
+
+void IngestJob::PredictSeconds() {
+  uint64_t now = environment_.clock.MonotonicNs();
+  double index_s = static_cast<double>(indexed_ns_ - started_ns_) * 1e-9;
+  double decode_s = static_cast<double>(now - indexed_ns_) * 1e-9;
+  double write_s = static_cast<double>(report_.bytes_predicted) / kStoreBytesPerSecond;
+  report_.seconds_predicted = index_s + std::max(decode_s, write_s);
+}
+
+Status IngestJob::RefuseFinalized() const {
+  if (report_.written == 0 && report_.removed == 0) return Status::Ok();
+  return Status::FailedPrecondition(
+      "the space " + store_->space() + " is finalized and takes no old records; the source has " +
+          std::to_string(report_.written + report_.removed) + " changes for it",
+      "ingest the source into another space with --space");
+}
+
+}  // namespace
+
+Result<IngestReport> Ingest(const engine::Environment& environment, engine::Store* store,
+                            const Source& source, const SourceSpace& space,
+                            const IngestOptions& options, const IngestHooks& hooks) {
+  ENGRAM_CHECK(store != nullptr || options.dry_run);
+  return IngestJob(environment, store, source, space, options, hooks).Run();
+}
+
+}  // namespace engram::migration

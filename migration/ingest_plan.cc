@@ -1,0 +1,164 @@
+#include "migration/ingest_plan.h"
+
+#include <algorithm>
+
+#include "engine/rows.h"
+#include "migration/sources/mapped_vector.h"
+
+namespace engram::migration {
+namespace {
+
+using engine::BulkTxn;
+using engine::ReadView;
+using engine::Table;
+
+Result<bool> HasIds(ReadView& view) {
+  bool any = false;
+  ENGRAM_TRY(view.ScanTable(Table::kIds, {}, [&](Bytes, Bytes) -> Result<bool> {
+    any = true;
+    return false;
+  }));
+  return any;
+}
+
+// A row of the uuid table to be.
+struct UuidRow {
+  Uuid uuid;
+  uint64_t work = 0;
+};
+
+// Inserts rows in table order, committing now and then.
+class IdWriter {
+ public:
+  IdWriter(engine::Store& store, const PlanOptions& options) : store_(store), options_(options) {}
+
+  Status Begin() {
+    ENGRAM_ASSIGN_OR_RETURN(txn_, store_.BeginBulk());
+    lsn_ = txn_->lsn();
+    return Status::Ok();
+  }
+  Lsn lsn() const { return lsn_; }
+  BulkTxn& txn() { return *txn_; }
+  Status Put(Table table, Bytes key, NodeKey node) {
+    uint8_t value[8];
+    StoreLe(value, node.value);
+    row_.clear();
+    engine::EncodeChecked(key, value, &row_);
+    ENGRAM_TRY(txn_->PutRow(table, key, AsBytes(row_)));
+    if (++rows_ < options_.commit_rows_max) return Status::Ok();
+    ENGRAM_TRY(Commit());
+    if (options_.cancel != nullptr && options_.cancel->load(std::memory_order_relaxed)) {
+      return Status::Cancelled("interrupted while ids were entered");
+    }
+    return Begin();
+  }
+  Status Commit() {
+    rows_ = 0;
+    ENGRAM_TRY(txn_->Commit({.sync = true}));
+    txn_.reset();
+    return Status::Ok();
+  }
+
+ private:
+  engine::Store& store_;
+  const PlanOptions& options_;
+  std::unique_ptr<BulkTxn> txn_;
+  Lsn lsn_;
+  std::string row_;
+  uint64_t rows_ = 0;
+};
+
+Status ReserveKeys(BulkTxn& txn, IngestPlan* plan) {
+  ENGRAM_ASSIGN_OR_RETURN(NodeKey node, txn.AllocateNodeKeys(plan->fresh));
+  ENGRAM_ASSIGN_OR_RETURN(VectorKey vector, txn.AllocateVectorKeys(plan->fresh));
+  for (uint64_t i = plan->work.size() - plan->fresh; i < plan->work.size(); ++i) {
+    plan->work[i].key = node;
+    plan->work[i].vector_key = vector;
+    ++node.value;
+    ++vector.value;
+  }
+  return Status::Ok();
+}
+
+Status EnterIds(const PlanOptions& options, const SourceIndex& index, const IngestPlan& plan,
+                IdWriter* writer) {
+  const uint64_t first = plan.work.size() - plan.fresh;
+  MappedVector<uint64_t> sorted;
+  ENGRAM_TRY(sorted.Create(options.fs, options.temporary_directory));
+  ENGRAM_TRY(sorted.Resize(plan.fresh));
+  for (uint64_t i = 0; i < plan.fresh; ++i) sorted[i] = first + i;
+  auto id_of = [&](uint64_t work) { return index.id(plan.work[work].index_id); };
+  std::sort(&sorted[0], &sorted[0] + plan.fresh,
+            [&](uint64_t a, uint64_t b) { return id_of(a) < id_of(b); });
+  for (uint64_t i = 0; i < plan.fresh; ++i) {
+    std::string key = engine::EncodeIdKey(id_of(sorted[i]));
+    ENGRAM_TRY(writer->Put(Table::kIds, AsBytes(key), plan.work[sorted[i]].key));
+  }
+  return Status::Ok();
+}
+
+Status EnterUuids(const PlanOptions& options, const SpaceId& space, const SourceIndex& index,
+                  const IngestPlan& plan, IdWriter* writer) {
+  const uint64_t first = plan.work.size() - plan.fresh;
+  MappedVector<UuidRow> sorted;
+  ENGRAM_TRY(sorted.Create(options.fs, options.temporary_directory));
+  ENGRAM_TRY(sorted.Resize(plan.fresh));
+  for (uint64_t i = 0; i < plan.fresh; ++i) {
+    std::string_view id = index.id(plan.work[first + i].index_id);
+    sorted[i] = {engine::NodeUuid(space, id), first + i};
+  }
+  std::sort(&sorted[0], &sorted[0] + plan.fresh,
+            [](const UuidRow& a, const UuidRow& b) { return a.uuid < b.uuid; });
+  for (uint64_t i = 0; i < plan.fresh; ++i) {
+    NodeKey key = plan.work[sorted[i].work].key;
+    ENGRAM_TRY(writer->Put(Table::kUuids, sorted[i].uuid.bytes, key));
+  }
+  return Status::Ok();
+}
+
+}  // namespace
+
+Status MakePlan(const PlanOptions& options, engine::Store* store, SourceIndex* index,
+                IngestPlan* plan) {
+  ENGRAM_TRY(plan->work.Create(options.fs, options.temporary_directory));
+  std::unique_ptr<ReadView> view;
+  bool ask = false;
+  if (store != nullptr) {
+    ENGRAM_ASSIGN_OR_RETURN(view, store->Snapshot());
+    ENGRAM_ASSIGN_OR_RETURN(ask, HasIds(*view));
+  }
+  for (uint64_t i = 0; ask && i < index->id_count(); ++i) {
+    ENGRAM_ASSIGN_OR_RETURN(std::optional<NodeKey> key, view->FindId(index->id(i)));
+    if (!key) continue;
+    index->set_tag(i, key->value);
+    ENGRAM_TRY(plan->work.Append({i, *key, VectorKey{}, true}));
+  }
+  if (plan->work.size() > 0) {
+    std::sort(&plan->work[0], &plan->work[0] + plan->work.size(),
+              [](const WorkItem& a, const WorkItem& b) { return a.key < b.key; });
+  }
+  for (uint64_t i = 0; i < index->id_count(); ++i) {
+    if (index->tag(i) != 0 || !index->alive(i)) continue;
+    ENGRAM_TRY(plan->work.Append({i, NodeKey{}, VectorKey{}, false}));
+    ++plan->fresh;
+  }
+  return Status::Ok();
+}
+
+Status ReserveIds(const PlanOptions& options, engine::Store& store, const KnownSource& source,
+                  const SourceIndex& index, IngestPlan* plan) {
+  ENGRAM_ASSIGN_OR_RETURN(SpaceId space, SpaceId::Parse(store.space()));
+  IdWriter writer(store, options);
+  ENGRAM_TRY(writer.Begin());
+  ENGRAM_TRY(writer.txn().SetMeta(SourceRowName(source.number), EncodeKnownSource(source)));
+  if (plan->fresh > 0) {
+    ENGRAM_TRY(ReserveKeys(writer.txn(), plan));
+    ENGRAM_TRY(EnterIds(options, index, *plan, &writer));
+    ENGRAM_TRY(EnterUuids(options, space, index, *plan, &writer));
+  }
+  ENGRAM_TRY(writer.Commit());
+  plan->reserved = writer.lsn();
+  return Status::Ok();
+}
+
+}  // namespace engram::migration

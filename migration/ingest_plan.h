@@ -1,0 +1,42 @@
+// Between the two passes of an ingest: which ids get new node keys, and in which order the second
+// pass visits them.
+#ifndef ENGRAM_MIGRATION_INGEST_PLAN_H_
+#define ENGRAM_MIGRATION_INGEST_PLAN_H_
+
+#include <atomic>
+#include <vector>
+
+#include "engine/store.h"
+#include "migration/ingest_batch.h"
+#include "migration/source_registry.h"
+#include "migration/sources/source_index.h"
+
+namespace engram::migration {
+
+struct IngestPlan {
+  WorkList work;       // by node key; the fresh ids last, in the order of their first appearance
+  uint64_t fresh = 0;  // ids without a key before this run
+  Lsn reserved;        // sequence of the batch that entered the last ids; 0: nothing was entered
+};
+
+struct PlanOptions {
+  FileSystem& fs;
+  std::string temporary_directory;
+  uint64_t commit_rows_max = 0;
+  const std::atomic<bool>* cancel = nullptr;
+};
+
+// Looks every id of the source up in the store (null in a dry run without one). Ids that the source
+// deletes are in the work only if the store knows them. Fresh ids have no key yet. Uses the index's
+// tags.
+Status MakePlan(const PlanOptions& options, engine::Store* store, SourceIndex* index,
+                IngestPlan* plan);
+
+// Gives the fresh ids their node and vector keys and enters them into the id tables, sorted, in
+// commits of at most `commit_rows_max` rows; the first commit also writes the row of `source`.
+Status ReserveIds(const PlanOptions& options, engine::Store& store, const KnownSource& source,
+                  const SourceIndex& index, IngestPlan* plan);
+
+}  // namespace engram::migration
+
+#endif  // ENGRAM_MIGRATION_INGEST_PLAN_H_
