@@ -235,17 +235,48 @@ StoreInfo StoreImpl::Info() {
 
 namespace {
 
+// One read transaction for each thread of a search, all at the same commit, with the memtables
+// above.
+class SearchSnapshot {
+ public:
+  SearchSnapshot(ReadState state, std::vector<std::unique_ptr<lmdb::ReadTxn>> txns)
+      : state_(std::move(state)), idle_(std::move(txns)) {
+    idle_.push_back(std::move(state_.txn));
+  }
+  const ReadState& state() const { return state_; }  // its transaction is among the borrowed ones
+  // REQUIRES: fewer are borrowed than there are threads
+  std::unique_ptr<lmdb::ReadTxn> Borrow() {
+    std::lock_guard lock(mutex_);
+    ENGRAM_CHECK(!idle_.empty());
+    auto txn = std::move(idle_.back());
+    idle_.pop_back();
+    return txn;
+  }
+  void Return(std::unique_ptr<lmdb::ReadTxn> txn) {
+    std::lock_guard lock(mutex_);
+    idle_.push_back(std::move(txn));
+  }
+
+ private:
+  ReadState state_;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<lmdb::ReadTxn>> idle_;  // guarded by mutex_
+};
+
 // The current embedding rows of a key range: LMDB's merged with the overlay's.
 class EmbeddingCursor final : public VectorRowCursor {
  public:
-  EmbeddingCursor(ReadState state, const VectorRange& range)
-      : state_(std::move(state)), last_(EncodeU64Key(range.last.value)) {
-    const std::string first = EncodeU64Key(range.first.value);
-    overlay_ = CollectMerged(state_.tables, Table::kEmbeddings, AsBytes(first), {}, state_.visible);
+  EmbeddingCursor(SearchSnapshot& snapshot, const VectorRange& range)
+      : snapshot_(snapshot), txn_(snapshot.Borrow()), last_(EncodeU64Key(range.last.value)) {}
+  ~EmbeddingCursor() override {
+    cursor_.reset();
+    snapshot_.Return(std::move(txn_));
   }
   Status Start(const VectorRange& range) {
-    ENGRAM_ASSIGN_OR_RETURN(cursor_, lmdb::ReadCursor::Open(*state_.txn, Table::kEmbeddings));
     const std::string first = EncodeU64Key(range.first.value);
+    const ReadState& state = snapshot_.state();
+    overlay_ = CollectMerged(state.tables, Table::kEmbeddings, AsBytes(first), {}, state.visible);
+    ENGRAM_ASSIGN_OR_RETURN(cursor_, lmdb::ReadCursor::Open(*txn_, Table::kEmbeddings));
     ENGRAM_ASSIGN_OR_RETURN(more_, cursor_->Seek(AsBytes(first), &key_, &value_));
     return Status::Ok();
   }
@@ -274,7 +305,8 @@ class EmbeddingCursor final : public VectorRowCursor {
     ENGRAM_ASSIGN_OR_RETURN(more_, cursor_->Next(&key_, &value_));
     return Status::Ok();
   }
-  ReadState state_;
+  SearchSnapshot& snapshot_;
+  std::unique_ptr<lmdb::ReadTxn> txn_;
   std::string last_;
   std::vector<OverlayRow> overlay_;
   size_t at_ = 0;
@@ -283,40 +315,54 @@ class EmbeddingCursor final : public VectorRowCursor {
   Bytes key_, value_;
 };
 
+// What a search needs of the key space: up to the next key that will be given.
+Result<VectorKey> LastVectorKey(const ReadState& state) {
+  VectorKey last{1};
+  for (const auto& table : state.tables) last = std::max(last, VectorKey{table->next_vector_key()});
+  ENGRAM_ASSIGN_OR_RETURN(auto row, state.txn->Get(Table::kMeta, AsBytes(kMetaNextVectorKey)));
+  if (!row) return last;
+  ENGRAM_ASSIGN_OR_RETURN(Bytes body, DecodeChecked(AsBytes(kMetaNextVectorKey), *row));
+  if (body.size() == 8) last = std::max(last, VectorKey{LoadLe<uint64_t>(body.data())});
+  return last;
+}
+
+// Tries of opening several transactions at one commit, before a search makes do with one.
+constexpr int kSameCommitTries = 64;
+
+// `count` more transactions at the commit of `state`; fewer than that if another commit came.
+Result<std::vector<std::unique_ptr<lmdb::ReadTxn>>> OpenMore(const ReadState& state,
+                                                             uint32_t count) {
+  std::vector<std::unique_ptr<lmdb::ReadTxn>> txns;
+  while (txns.size() < count) {
+    ENGRAM_ASSIGN_OR_RETURN(auto txn, state.environment->BeginRead());
+    if (txn->id() != state.txn->id()) break;
+    txns.push_back(std::move(txn));
+  }
+  return txns;
+}
+
 }  // namespace
 
 Result<std::vector<SearchHit>> StoreImpl::Search(const Embedding& query, uint32_t k) {
-  ENGRAM_ASSIGN_OR_RETURN(ReadState state, OpenReadState(false));
   VectorSearchRequest request;
   request.k = k;
-  request.keys = {VectorKey{1}, VectorKey{1}};
-  for (const auto& table : state.tables) {
-    request.keys.last = std::max(request.keys.last, VectorKey{table->next_vector_key()});
+  for (int attempt = 0;; ++attempt) {
+    ENGRAM_ASSIGN_OR_RETURN(ReadState state, OpenReadState(false));
+    ENGRAM_ASSIGN_OR_RETURN(VectorKey last, LastVectorKey(state));
+    request.keys = {VectorKey{1}, last};
+    request.thread_count = attempt < kSameCommitTries ? 0 : 1;
+    request.thread_count = SearchThreadCount(request);
+    ENGRAM_ASSIGN_OR_RETURN(auto more, OpenMore(state, request.thread_count - 1));
+    if (more.size() + 1 < request.thread_count) continue;  // another commit came between
+    SearchSnapshot snapshot(std::move(state), std::move(more));
+    return SearchVectors(
+        query, request,
+        [&snapshot](const VectorRange& range) -> Result<std::unique_ptr<VectorRowCursor>> {
+          auto cursor = std::make_unique<EmbeddingCursor>(snapshot, range);
+          ENGRAM_TRY(cursor->Start(range));
+          return std::unique_ptr<VectorRowCursor>(std::move(cursor));
+        });
   }
-  ENGRAM_ASSIGN_OR_RETURN(auto row, state.txn->Get(Table::kMeta, AsBytes(kMetaNextVectorKey)));
-  if (row) {
-    ENGRAM_ASSIGN_OR_RETURN(Bytes body, DecodeChecked(AsBytes(kMetaNextVectorKey), *row));
-    if (body.size() == 8) {
-      request.keys.last = std::max(request.keys.last, VectorKey{LoadLe<uint64_t>(body.data())});
-    }
-  }
-  const Lsn visible = state.visible;
-  const uint64_t txn_id = state.txn->id();
-  return SearchVectors(query, request,
-                       [&](const VectorRange& range) -> Result<std::unique_ptr<VectorRowCursor>> {
-                         ReadState part;
-                         part.environment = state.environment;
-                         ENGRAM_ASSIGN_OR_RETURN(part.txn, state.environment->BeginRead());
-                         part.tables = state.tables;
-                         part.visible = visible;
-                         // Another commit came between: its rows are newer than this search.
-                         if (part.txn->id() != txn_id) {
-                           return Status::Busy("the store was written while the search began");
-                         }
-                         auto cursor = std::make_unique<EmbeddingCursor>(std::move(part), range);
-                         ENGRAM_TRY(cursor->Start(range));
-                         return std::unique_ptr<VectorRowCursor>(std::move(cursor));
-                       });
 }
 
 }  // namespace engram::engine

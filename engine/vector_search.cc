@@ -111,10 +111,10 @@ class RangeScorer {
   TopK best_;
 };
 
-uint32_t ThreadCount(const VectorSearchRequest& request, uint64_t key_count) {
-  uint32_t wanted = request.thread_count;
-  if (wanted == 0) wanted = std::max(1u, std::thread::hardware_concurrency());
-  return static_cast<uint32_t>(std::min<uint64_t>(wanted, 1 + key_count / kKeysPerChunkMin));
+uint64_t KeyCount(const VectorRange& keys) {
+  if (keys.last < keys.first) return 0;
+  uint64_t count = keys.last.value - keys.first.value + 1;
+  return count == 0 ? UINT64_MAX : count;  // all of them
 }
 
 // Hands out consecutive chunks of the key range and collects what the threads find.
@@ -181,15 +181,21 @@ class ParallelScan {
 
 }  // namespace
 
+uint32_t SearchThreadCount(const VectorSearchRequest& request) {
+  uint32_t wanted = request.thread_count;
+  if (wanted == 0) wanted = std::max(1u, std::thread::hardware_concurrency());
+  uint64_t useful = 1 + KeyCount(request.keys) / kKeysPerChunkMin;
+  return static_cast<uint32_t>(std::min<uint64_t>(wanted, useful));
+}
+
 Result<std::vector<SearchHit>> SearchVectors(const Embedding& query,
                                              const VectorSearchRequest& request,
                                              const OpenVectorRange& open) {
-  if (request.k == 0 || request.keys.last < request.keys.first) return std::vector<SearchHit>();
+  if (request.k == 0 || KeyCount(request.keys) == 0) return std::vector<SearchHit>();
   internal::CosineScorer scorer(query, internal::SupportedVectorKernels().back().run);
-  uint64_t key_count = request.keys.last.value - request.keys.first.value + 1;
-  if (key_count == 0) key_count = UINT64_MAX;  // all of them
   ParallelScan parallel(scorer, request, open);
-  ENGRAM_ASSIGN_OR_RETURN(auto found, parallel.Run(ThreadCount(request, key_count), key_count));
+  ENGRAM_ASSIGN_OR_RETURN(auto found,
+                          parallel.Run(SearchThreadCount(request), KeyCount(request.keys)));
   std::vector<SearchHit> hits;
   hits.reserve(found.size());
   for (const Candidate& c : found) {

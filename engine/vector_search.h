@@ -42,6 +42,9 @@ struct VectorSearchRequest {
   uint32_t thread_count = 0;  // 0: one per core; small key ranges use fewer
 };
 
+// How many threads SearchVectors will use: at most so many cursors are open at the same time.
+uint32_t SearchThreadCount(const VectorSearchRequest& request);
+
 // The k best rows, best first, ties by node key. The score is dot/(|a| |b|): f32 sums, repeated in
 // double where f32 would overflow or underflow; 0 when either norm is zero; NaN (rows or a query
 // with NaN or infinities) ranks below every number. kCorruption for a row of another size,

@@ -158,6 +158,34 @@ TEST_P(BackendConcurrency, LastAcknowledgedWriteOfASharedIdWins) {
   ExpectStoreEquals(bench_, {{"shared", last->content}});
 }
 
+TEST_P(BackendConcurrency, SearchAnswersWhileWritersCommit) {
+  constexpr uint64_t kRecords = 5000;  // enough for several ranges and threads
+  uint64_t records = GetParam() == StoreKind::kFake ? 50 : kRecords;
+  std::vector<Acknowledged> all;
+  for (uint64_t i = 0; i < records; ++i) all.push_back(MakeMemory("m" + std::to_string(i), i));
+  std::vector<MemoryBackend::PutItem> items;
+  for (const Acknowledged& a : all) items.push_back({&a.memory, &a.embedding});
+  std::vector<Lsn> lsns;
+  Must(backend().PutBatch(items, &lsns));
+  std::atomic<bool> stop{false};
+  std::thread writer([&] {
+    for (uint64_t i = 0; !stop; ++i) {
+      Acknowledged a = MakeMemory("w" + std::to_string(i % 50), i);
+      Must(backend().Put(a.memory, a.embedding));
+    }
+  });
+  for (uint64_t i = 0; i < 50; ++i) {
+    const Acknowledged& wanted = all[i * (records / 50)];
+    auto hits = backend().Search(wanted.embedding, 3);
+    ASSERT_TRUE(hits.ok()) << hits.status().ToString();
+    ASSERT_EQ(hits->size(), 3u);
+    EXPECT_EQ((*hits)[0].id, wanted.memory.text.id);
+    EXPECT_NEAR((*hits)[0].score, 1, 1e-5);
+  }
+  stop = true;
+  writer.join();
+}
+
 // --- generated graphs ---
 
 // The graph as the test knows it.

@@ -1,6 +1,8 @@
 // INV-1, INV-2, INV-14 and INV-15 of docs/invariants.md, as far as the backend guards them.
 #include <gmock/gmock.h>
 
+#include <filesystem>
+#include <fstream>
 #include <thread>
 
 #include "compat/conversion.h"
@@ -241,6 +243,39 @@ TEST_P(BackendInvariants, INV14_reads_install_in_the_background_once_a_batch_is_
   }
   EXPECT_GE(backend().Stats().conversions_installed, kInstalledMin);
   EXPECT_EQ(backend().Stats().last_install_failure, "");
+  ExpectStoreEquals(bench_, ledger);
+}
+
+// Relative path and contents of every file; LMDB's lock file holds its reader table.
+std::map<std::string, std::string> FilesBelow(const std::string& directory) {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory)) {
+    if (!entry.is_regular_file() || entry.path().filename() == "lock.mdb") continue;
+    std::ifstream in(entry.path(), std::ios::binary);
+    std::string bytes((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+    files[entry.path().lexically_relative(directory)] = ToHex(Sha256Of(AsBytes(bytes)));
+  }
+  return files;
+}
+
+TEST_P(BackendInvariants, INV14_reads_of_a_read_only_store_change_no_file) {
+  if (GetParam() == StoreKind::kFake) GTEST_SKIP() << "the fake has no files";
+  Ledger ledger;
+  PutOld(bench_, &ledger, 20);
+  bench_.Reopen({.lazy_install_batch = 1}, engine::Access::kReadOnly);
+  auto before = FilesBelow(bench_.directory());
+  ASSERT_GE(before.size(), 3u);
+  for (int round = 0; round < 2; ++round) {
+    for (const auto& [id, a] : ledger) ExpectServed(backend(), id, a);
+    ExpectStoreEquals(bench_, ledger);
+    (void)Must(backend().Search(ledger["m1"].embedding, 3));
+    Must(backend().InstallConversions());
+  }
+  EXPECT_EQ(backend().Put(ledger["m1"].memory, ledger["m1"].embedding).status().code(),
+            StatusCode::kFailedPrecondition);
+  EXPECT_EQ(backend().Stats().converted_on_read, 20u);
+  bench_.Reopen({}, engine::Access::kReadOnly);
+  EXPECT_EQ(FilesBelow(bench_.directory()), before);
   ExpectStoreEquals(bench_, ledger);
 }
 
