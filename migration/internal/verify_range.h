@@ -63,6 +63,7 @@ class RangeVerifier {
   void ChooseVectors();
   Status HashEmbeddings(engine::ReadView& view);
   void CheckItem(Item& item);
+  void CheckHeadless(const Item& item);
   bool ReadHeads(const Item& item, const std::string& name);
   void CompareHeads(const std::string& name);
   void CheckDigest(const Item& item, const std::string& name, const AuditHead& head);
