@@ -55,14 +55,41 @@ class Fields {
   T At(size_t offset) const {
     return LoadLe<T>(row_.data() + offset);
   }
+  // An absent field must be zero: else the row says something that nothing reads.
   template <typename T>
-  std::optional<T> Maybe(uint32_t bit, size_t offset) const {
-    if ((present_ & bit) == 0) return std::nullopt;
-    return At<T>(offset);
+  std::optional<T> Maybe(uint32_t bit, size_t offset) {
+    known_ |= bit;
+    if ((present_ & bit) != 0) return At<T>(offset);
+    stray_ = stray_ || At<T>(offset) != 0;
+    return std::nullopt;
   }
-  std::optional<AuditTime> Time(uint32_t bit, size_t seconds, size_t nanos) const {
-    if ((present_ & bit) == 0) return std::nullopt;
-    return AuditTimeOf(At<int64_t>(seconds), At<uint32_t>(nanos));
+  std::optional<AuditTime> Time(uint32_t bit, size_t seconds, size_t nanos) {
+    known_ |= bit;
+    const auto s = At<int64_t>(seconds);
+    const auto ns = At<uint32_t>(nanos);
+    if ((present_ & bit) != 0) {
+      stray_ = stray_ || ns >= 2000000000;
+      return AuditTimeOf(s, ns);
+    }
+    stray_ = stray_ || s != 0 || ns != 0;
+    return std::nullopt;
+  }
+  std::optional<AuditDecay> Decay(uint32_t bit, const AuditDecay& stored) {
+    known_ |= bit;
+    if ((present_ & bit) == 0) {
+      stray_ =
+          stray_ || stored.kind != 0 || stored.a_bits != 0 || stored.b_bits != 0 || stored.n != 0;
+      return std::nullopt;
+    }
+    // What the kind does not use stays zero.
+    stray_ = stray_ || stored.kind > 3 || (stored.kind == 2 && stored.a_bits != 0) ||
+             (stored.kind != 3 && stored.b_bits != 0) || (stored.kind < 2 && stored.n != 0);
+    return stored;
+  }
+  // Once every field was asked for.
+  std::string Stray() const {
+    if (!stray_ && (present_ & ~known_) == 0) return "";
+    return "a field is out of range, or absent and not zero";
   }
   template <size_t N>
   std::array<uint8_t, N> Array(size_t offset) const {
@@ -74,6 +101,8 @@ class Fields {
  private:
   Bytes row_;
   uint32_t present_;
+  uint32_t known_ = 0;
+  bool stray_ = false;
 };
 
 std::string CommonOf(const Fields& row, uint8_t tier, uint8_t layout, AuditHead* out) {
@@ -85,11 +114,6 @@ std::string CommonOf(const Fields& row, uint8_t tier, uint8_t layout, AuditHead*
   out->vector_key = row.At<uint64_t>(16);
   out->digest = row.Array<32>(24);
   return "";
-}
-
-std::optional<AuditDecay> DecayOf(bool present, uint32_t kind, uint32_t a, uint32_t b, uint64_t n) {
-  if (!present) return std::nullopt;
-  return AuditDecay{kind, a, b, n};
 }
 
 // Reads the text row's strings, counts and maps; bounded by the row.
@@ -214,7 +238,7 @@ int HexDigit(char c) { return c <= '9' ? c - '0' : c - 'a' + 10; }
 std::string ReadOldHead(Bytes key, Bytes value, AuditHead* out) {
   std::string damage = CheckFixed(key, value, kOldHeadSize, 1);
   if (!damage.empty()) return damage;
-  const Fields row(value, LoadLe<uint32_t>(value.data() + 4));
+  Fields row(value, LoadLe<uint32_t>(value.data() + 4));
   damage = CommonOf(row, value[2], value[3], out);
   out->origin = row.At<uint32_t>(56);
   out->activation_bits = row.At<uint32_t>(60);
@@ -228,17 +252,18 @@ std::string ReadOldHead(Bytes key, Bytes value, AuditHead* out) {
   out->created_at = row.Time(8, 104, 124);
   out->access_count = row.Maybe<uint64_t>(128, 128);
   out->recall_count = row.Maybe<uint32_t>(64, 136);
-  out->decay = DecayOf(row.Maybe<uint32_t>(256, 140).has_value(), row.At<uint32_t>(140),
-                       row.At<uint32_t>(144), row.At<uint32_t>(148), row.At<uint64_t>(152));
+  out->decay = row.Decay(256, {row.At<uint32_t>(140), row.At<uint32_t>(144), row.At<uint32_t>(148),
+                               row.At<uint64_t>(152)});
   out->embedding_sha256 = row.Array<32>(160);
-  return damage;
+  if (damage.empty() && row.At<uint32_t>(192) != 0) return "the reserved bytes are not zero";
+  return damage.empty() ? row.Stray() : damage;
 }
 
 std::string ReadDualHead(Bytes key, Bytes value, AuditHead* out) {
   std::string damage = CheckFixed(key, value, kDualHeadSize, 2);
   if (!damage.empty()) return damage;
-  const Fields node(value, value[3]);
-  const Fields rest(value, value[136]);
+  Fields node(value, value[3]);
+  Fields rest(value, value[136]);
   damage = CommonOf(node, value[2], value[137], out);
   out->origin = node.At<uint32_t>(4);
   out->uuid = node.Array<16>(56);
@@ -254,15 +279,16 @@ std::string ReadDualHead(Bytes key, Bytes value, AuditHead* out) {
   out->reliability_bits = rest.Maybe<uint32_t>(8, 172);
   out->access_count = rest.Maybe<uint64_t>(32, 176);
   out->recall_count = rest.Maybe<uint32_t>(16, 200);
-  out->decay = DecayOf((value[136] & 64) != 0, value[138], rest.At<uint32_t>(192),
-                       rest.At<uint32_t>(196), rest.At<uint64_t>(184));
-  return damage;
+  out->decay = rest.Decay(
+      64, {value[138], rest.At<uint32_t>(192), rest.At<uint32_t>(196), rest.At<uint64_t>(184)});
+  if (damage.empty() && value[139] != 0) return "the reserved byte is not zero";
+  return damage.empty() ? node.Stray() + rest.Stray() : damage;
 }
 
 std::string ReadExtension(Bytes key, Bytes value, AuditExtension* out) {
   const std::string damage = CheckFixed(key, value, kExtensionSize, 3);
   if (!damage.empty()) return damage;
-  const Fields row(value, value[3]);
+  Fields row(value, value[3]);
   out->node_type = value[2];
   if (out->node_type != 1 && out->node_type != 2) {
     return "type " + std::to_string(out->node_type) + ", expected 1 or 2";
@@ -272,7 +298,7 @@ std::string ReadExtension(Bytes key, Bytes value, AuditExtension* out) {
   out->coherence_bits = row.At<uint32_t>(12);
   out->instance_count = row.At<uint32_t>(16);
   out->formation_time = AuditTimeOf(row.At<int64_t>(24), row.At<uint32_t>(20));
-  return "";
+  return row.At<uint32_t>(32) == 0 ? row.Stray() : "the reserved bytes are not zero";
 }
 
 std::string ReadText(Bytes key, Bytes value, AuditRecord* out) {

@@ -161,6 +161,9 @@ void RangeVerifier::CompareHeads(const std::string& name) {
     report.Mismatch(
         {name, "vector_key", std::to_string(old_.vector_key), std::to_string(dual_.vector_key)});
   }
+  if (old_.origin != dual_.origin) {
+    report.Mismatch({name, "origin", std::to_string(old_.origin), std::to_string(dual_.origin)});
+  }
   if (old_.layout != dual_.layout) {
     report.Mismatch({name, "layout", std::string(old_.layout), std::string(dual_.layout)});
   }
