@@ -13,11 +13,13 @@ void WriteGoldenLog(const std::string& directory, LogIo io) {
   options.io = io;
   options.segment_size_bytes_min = 4 * kPageSizeBytes;
   options.segment_size_bytes_max = 4 * kPageSizeBytes;
-  auto log = OpenLog(fs, directory, options);
-  Put(*log, "hello", 1);
-  Put(*log, "", 255);
-  Put(*log, "released", 3);
-  log = OpenLog(fs, directory, options);  // unclean: epoch 2
+  {
+    const auto log = OpenLog(fs, directory, options);
+    Put(*log, "hello", 1);
+    Put(*log, "", 255);
+    Put(*log, "released", 3);
+  }
+  const auto log = OpenLog(fs, directory, options);  // unclean: epoch 2
   Lsn last;
   for (const char* payload : {"a", "bc", "def"}) last = *log->Append(2, AsBytes(payload), {});
   ASSERT_TRUE(log->WaitDurable(last).ok());
@@ -32,7 +34,9 @@ std::string GoldenDirectory() {
 }
 
 std::string Contents(const std::string& path) {
-  return *ReadFile(FileSystem::Posix(), path, 1u << 20);
+  auto contents = ReadFile(FileSystem::Posix(), path, 1u << 20);
+  EXPECT_TRUE(contents.ok()) << contents.status().ToString();
+  return contents.ok() ? std::move(*contents) : std::string();
 }
 
 class LogFormatTest : public ::testing::TestWithParam<LogIo> {};
