@@ -51,7 +51,7 @@ class Grammar {
     AddGlobalFlags();
     AddMemory();
     AddMigrate();
-    AddVerify(app_.add_subcommand("verify", "Recompute every digest and compare"));
+    AddVerify(app_.add_subcommand("verify", "Recompute every digest and compare"), "engram verify");
     AddCompact();
     AddSpace();
     AddInspect();
@@ -107,7 +107,8 @@ class Grammar {
     CLI::App* list = memory->add_subcommand("list", "All memories, sorted by the bytes of the id");
     AddReadFlags(list);
     list->add_option("--after", flags_.read.after, "Start behind this id");
-    list->add_option("--limit", flags_.read.limit, "At most this many");
+    list->add_option("--limit", flags_.read.limit, "At most this many")
+        ->check(CLI::NonNegativeNumber);
     Example(list, "engram memory list --jsonl --view dual --exact --embeddings > all.jsonl");
     Runs(list, [this](Session& s) {
       if (flags_.read.after) flags_.read.after = WithoutMark(*flags_.read.after);
@@ -125,7 +126,8 @@ class Grammar {
     put->add_option("--jsonl", flags_.write.jsonl, "File of JSON lines, or - for stdin")
         ->required();
     Example(put,
-            "engram memory list --jsonl --exact --embeddings | engram memory put "
+            "engram memory put --jsonl memories.jsonl\n"
+            "  engram memory list --jsonl --exact --embeddings | engram memory put "
             "--space copy --jsonl -");
     Runs(put, [this](Session& s) { return MemoryPut(s, flags_.write); });
 
@@ -149,7 +151,7 @@ class Grammar {
             "  engram migrate-dual --source /var/lib/engram --dry-run --json\n"
             "  engram migrate-dual --space production --resume");
     CLI::App* verify = migrate->add_subcommand("verify", "The same as `engram verify`");
-    AddVerify(verify);
+    AddVerify(verify, "engram migrate-dual verify");
     AddMigrateJob(migrate, "status", "Mode, phase and counts of the spaces", MigrateStatus);
     AddMigrateJob(migrate, "rollback", "Serve memories from the old records again",
                   MigrateRollback);
@@ -166,7 +168,8 @@ class Grammar {
     AddServerCommand(migrate, "pause", "Pause the running server's migration");
     AddServerCommand(migrate, "resume", "Continue the running server's migration");
     AddServerCommand(migrate, "throttle", "Change the running server's rate limit")
-        ->add_option("--rate-limit", flags_.migrate.rate_limit, "Nodes a second, 0: none");
+        ->add_option("--rate-limit", flags_.migrate.rate_limit, "Nodes a second, 0: none")
+        ->check(CLI::NonNegativeNumber);
     Runs(migrate, [this](Session& s) { return MigrateDual(s, flags_.migrate); });
   }
 
@@ -189,7 +192,8 @@ class Grammar {
         ->add_option("--memory-budget-mb", m.memory_budget_mb,
                      "Memory for work in flight (default 512)")
         ->check(CLI::PositiveNumber);
-    command->add_option("--rate-limit", m.rate_limit, "Nodes a second, 0: none (default)");
+    command->add_option("--rate-limit", m.rate_limit, "Nodes a second, 0: none (default)")
+        ->check(CLI::NonNegativeNumber);
     command
         ->add_option("--parallel-workers", m.parallel_workers,
                      "Worker threads (default half the cores)")
@@ -213,14 +217,14 @@ class Grammar {
     return command;
   }
 
-  void AddVerify(CLI::App* verify) {
+  void AddVerify(CLI::App* verify, const std::string& name) {
     verify->add_option("--source", flags_.verify.source,
                        "Also compare with the records of this upstream directory");
     verify->add_option("--sample", flags_.verify.sample, "Check this many records (default all)")
         ->check(CLI::PositiveNumber);
     verify->add_flag("--full", flags_.verify.full,
                      "Also layouts, map order, re-encoding and cross tables");
-    Example(verify, "engram verify --source /var/lib/engram --full --json");
+    Example(verify, name + " --source /var/lib/engram --full --json");
     Runs(verify, [this](Session& s) {
       VerifyFlags chosen = flags_.verify;
       if (!chosen.source) chosen.source = flags_.migrate.source;

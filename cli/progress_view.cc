@@ -22,8 +22,12 @@ std::string Fixed1(double value) {
   return text;
 }
 
+// Indexing a source counts bytes, everything else nodes.
+bool CountsBytes(const engram_se_progress& p) { return ToView(p.phase) == "index"; }
+
 std::string RateText(const engram_se_progress& p) {
   const double rate = std::max(0.0, p.rate_per_second);
+  if (CountsBytes(p)) return Fixed1(rate / kMebibyte) + " MB/sec";
   return WithThousands(static_cast<uint64_t>(rate)) + " nodes/sec";
 }
 
@@ -99,7 +103,7 @@ void ProgressView::StartPhase(const engram_se_progress& progress) {
   phase_ = ToView(progress.phase);
   block_drawn_ = false;
   line_time_ns_ = 0;
-  if (progress.total != 0 && !total_told_) {
+  if (progress.total != 0 && !total_told_ && !CountsBytes(progress)) {
     total_told_ = true;
     Line("Total nodes: " + WithThousands(progress.total));
     if (style_.batch_size != 0) {
@@ -119,7 +123,7 @@ void ProgressView::StartPhase(const engram_se_progress& progress) {
 void ProgressView::DrawBlock(const engram_se_progress& p) {
   if (block_drawn_) std::fprintf(out_, "\x1b[%dA", kBlockLines);
   block_drawn_ = true;
-  Line("Progress: " + ProgressBar(p.done, p.total));
+  Line("Progress: " + ProgressBar(p.done, p.total) + (CountsBytes(p) ? " bytes" : ""));
   Line("Rate: " + RateText(p) + " | ETA: " + EtaText(p));
   Line("Memory: " + MemoryText(p));
   Line("Last checkpoint: " + CheckpointText(p));
@@ -128,10 +132,12 @@ void ProgressView::DrawBlock(const engram_se_progress& p) {
 void ProgressView::DrawLine(const engram_se_progress& p) {
   const uint64_t now_ns = clock_.MonotonicNs();
   const bool last = p.total != 0 && p.done == p.total;
+  if (!last && p.done == 0) return;
   if (!last && line_time_ns_ != 0 && now_ns - line_time_ns_ < kLineIntervalNs) return;
   line_time_ns_ = now_ns;
-  Line(phase_ + ": " + CountText(p.done, p.total) + " | Rate: " + RateText(p) + " | ETA: " +
-       EtaText(p) + " | Memory: " + MemoryText(p) + " | Last checkpoint: " + CheckpointText(p));
+  Line(phase_ + ": " + CountText(p.done, p.total) + (CountsBytes(p) ? " bytes" : "") +
+       " | Rate: " + RateText(p) + " | ETA: " + EtaText(p) + " | Memory: " + MemoryText(p) +
+       " | Last checkpoint: " + CheckpointText(p));
 }
 
 }  // namespace engram::cli

@@ -40,7 +40,10 @@ Status StoreImpl::OpenFiles() {
 
 Status StoreImpl::TakeLease() {
   FileSystem& fs = environment_.fs;
-  const bool exists = Exists(fs, options_.directory);
+  const auto info = fs.Stat(options_.directory);
+  // What may not be looked at is not missing.
+  if (!info.ok() && info.status().code() != StatusCode::kNotFound) return info.status();
+  const bool exists = info.ok();
   if (!exists && options_.access != Access::kCreate) {
     return Status::NotFound("there is no store in " + options_.directory,
                             "check --data-root and --space, or ingest a directory with "

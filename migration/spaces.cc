@@ -42,7 +42,10 @@ std::string DualDirectory(const JobContext& context, const std::string& space) {
 }
 
 bool HasStore(const JobContext& context, const std::string& space) {
-  return Exists(context.environment.fs, JoinPath(DualDirectory(context, space), kStoreFile));
+  // What may not be looked at is not missing: opening it says why.
+  const auto info =
+      context.environment.fs.Stat(JoinPath(DualDirectory(context, space), kStoreFile));
+  return info.ok() || info.status().code() != StatusCode::kNotFound;
 }
 
 Result<std::unique_ptr<engine::Store>> OpenSpace(const JobContext& context,

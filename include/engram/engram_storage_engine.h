@@ -236,8 +236,8 @@ typedef struct engram_se_progress {
   uint32_t reserved;
   engram_se_bytes space;
   engram_se_bytes phase; /* "index", "ingest", "convert", "verify", "compact" */
-  uint64_t done;
-  uint64_t total; /* 0: not known yet */
+  uint64_t done;         /* nodes; of phase "index" bytes */
+  uint64_t total;        /* 0: not known yet */
   double rate_per_second;
   double eta_seconds; /* < 0: unknown */
   uint64_t resident_anon_bytes;

@@ -94,7 +94,7 @@ TEST_F(ProgressViewTest, TheBlockIsRedrawnInPlace) {
 
 TEST_F(ProgressViewTest, PlainLinesHoldNoEscapesAndComeOnceASecond) {
   Open(false);
-  for (uint64_t done = 0; done < 50; ++done) {
+  for (uint64_t done = 1; done <= 50; ++done) {
     view_->Update(Progress(done));
     clock_.now_ns += 100'000'000;
   }
@@ -109,6 +109,16 @@ TEST_F(ProgressViewTest, TheEndOfAPhaseIsAlwaysTold) {
   view_->Update(Progress(1));
   view_->Update(Progress(1247832));
   EXPECT_THAT(Text(), HasSubstr("100.0% (1,247,832 / 1,247,832)"));
+}
+
+TEST_F(ProgressViewTest, IndexingASourceCountsBytes) {
+  Open(false);
+  engram_se_progress p = Progress(5 << 20);
+  p.phase = plugin::ToBytes("index");
+  p.rate_per_second = 3 << 20;
+  view_->Update(p);
+  EXPECT_THAT(Text(), HasSubstr("bytes | Rate: 3.0 MB/sec"));
+  EXPECT_THAT(Text(), Not(HasSubstr("Total nodes")));
 }
 
 TEST(ProgressTextTest, HundredPercentIsSaidOnlyWhenItIsDone) {
