@@ -128,7 +128,7 @@ Status IngestJob::Index() {
   report_.deleted = index_->deleted();
   ENGRAM_ASSIGN_OR_RETURN(report_.origin, MatchSource(known_, candidate, directory_, *index_));
   if (report_.origin != 0) report_.continued = !known_[report_.origin - 1].complete;
-  return Status::Ok();
+  return hooks_.indexed ? hooks_.indexed(index_->extents()) : Status::Ok();
 }
 
 PlanOptions IngestJob::MakePlanOptions() {

@@ -186,6 +186,7 @@ Status SpaceMigration::IngestSource() {
   options.checkpoint_interval = options_.checkpoint_interval;
   options.memory_budget_bytes = budget_.budget_bytes();
   options.workers = WorkerCount(options_);
+  options.store_directory = directory_;
   ENGRAM_ASSIGN_OR_RETURN(ingest_, Ingest(context_.environment, store_.get(), *source_.source,
                                           *source_.space, options, HooksOfIngest()));
   if (!ingest_phase_.empty()) meter_.End();
@@ -325,7 +326,8 @@ json SpaceMigration::Report() {
       {"digest", std::move(digest)},
       {"bytes_predicted", bytes_predicted_},
       {"bytes_written", used_bytes_after_ - std::min(used_bytes_before_, used_bytes_after_)},
-      {"seconds_predicted", nullptr},
+      {"seconds_predicted",
+       PredictSeconds(found, job_.counters.converted) + (ingest_ ? ingest_->seconds_predicted : 0)},
       {"seconds", seconds},
       {"nodes_per_second", seconds > 0 ? static_cast<double>(found) / seconds : 0},
       {"resident_anon_peak_bytes", budget_.peak_bytes()},
