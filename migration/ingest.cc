@@ -102,7 +102,7 @@ class IngestJob {
 Status IngestJob::Index() {
   directory_ = CanonicalDirectory(source_.directory);
   if (store_ != nullptr) {
-    bytes_before_ = store_->Info().bytes;
+    bytes_before_ = store_->Info().used_bytes;
     ENGRAM_ASSIGN_OR_RETURN(auto view, store_->View());
     ENGRAM_ASSIGN_OR_RETURN(known_, ReadKnownSources(*view));
   }
@@ -247,7 +247,7 @@ Status IngestJob::Digest() {
   sum.Add(totals_.source_minus_stored);
   report_.source_digest = sum.Publish();
   if (store_ != nullptr && !counts_only_) {
-    uint64_t bytes = store_->Info().bytes;
+    uint64_t bytes = store_->Info().used_bytes;
     report_.bytes_written = bytes > bytes_before_ ? bytes - bytes_before_ : 0;
   }
   if (totals_.mismatches > 0) {
