@@ -91,10 +91,16 @@ Status StoreImpl::ApplyTables(const MemtableList& tables, Lsn target) {
 Status StoreImpl::CommitLmdb(std::unique_ptr<lmdb::WriteTxn> txn, Lsn applied, bool sync) {
   ENGRAM_TRY(PutU64(txn.get(), kMetaApplied, applied.value));
   const uint64_t txn_id = txn->id();
-  ENGRAM_TRY(txn->Commit());
+  Status committed = txn->Commit();
+  if (!committed.ok()) {
+    last_commit_failed_ = true;
+    return FullIfNoSpace(committed);
+  }
   {
     std::lock_guard lock(stage_mutex_);
-    previous_applied_ = Lsn{applied_.load()};
+    // This commit's flush proves the one before it, unless that flush was tried and failed before.
+    if (!last_commit_failed_) previous_applied_ = Lsn{applied_.load()};
+    last_commit_failed_ = false;
     applied_.store(applied.value);
     applied_txn_id_ = txn_id;
   }
@@ -109,6 +115,16 @@ Status StoreImpl::CommitLmdb(std::unique_ptr<lmdb::WriteTxn> txn, Lsn applied, b
   }
   if (log_ != nullptr) ENGRAM_TRY(log_->ReleaseBelow(previous_applied_));
   return Status::Ok();
+}
+
+// LMDB reports a write that did not fit as EIO when a part of it did.
+Status StoreImpl::FullIfNoSpace(const Status& status) {
+  constexpr uint64_t kMarginBytes = 4u << 20;  // more than LMDB writes in one call
+  if (status.code() != StatusCode::kIo) return status;
+  Result<DiskSpace> space = environment_.fs.Space(options_.directory);
+  if (!space.ok() || space->available_bytes > kMarginBytes) return status;
+  return Status::Full(status.message() + "; the device is full",
+                      "free space on the device; the store goes on by itself");
 }
 
 Applier& Applier::Shared() {

@@ -282,7 +282,12 @@ Status BulkTxnImpl::Commit(const CommitOptions& options) {
     ENGRAM_TRY(store_->LogBulkMarker(lsn_, next_node_key_, next_vector_key_));
   }
   const Lsn applied = changes_content_ ? lsn_ : applied_;
-  ENGRAM_TRY(store_->CommitLmdb(std::move(txn_), applied, options.sync));
+  Status committed = store_->CommitLmdb(std::move(txn_), applied, options.sync);
+  if (!committed.ok()) {
+    if (committed.code() != StatusCode::kFull) store_->Latch(committed);
+    return committed;
+  }
+  if (!options.sync) store_->NoteUnflushedBulk();
   if (changes_content_) store_->PublishBulk(lsn_);
   store_->SetNextKeys(next_node_key_, next_vector_key_);
   apply_lock_.unlock();

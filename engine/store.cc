@@ -94,6 +94,7 @@ Result<std::unique_ptr<WriteTxn>> StoreImpl::Begin() {
 
 Result<Lsn> StoreImpl::StageChanges(std::string payload, const wal::Log::AppendOptions& append) {
   ENGRAM_TRY(CheckWritable());
+  ENGRAM_TRY(FlushBulk());
   ENGRAM_ASSIGN_OR_RETURN(const Lsn lsn,
                           log_->Append(kLogRecordChangeSet, AsBytes(payload), append));
   ChangeSet changes;
@@ -105,6 +106,14 @@ Result<Lsn> StoreImpl::StageChanges(std::string payload, const wal::Log::AppendO
   staged_ = lsn;
   pending_bytes_.fetch_add(active.size_bytes() - before);
   return lsn;
+}
+
+// A log record may build on the rows of a bulk batch; then a crash must not undo the batch alone.
+Status StoreImpl::FlushBulk() {
+  if (!bulk_is_unflushed_) return Status::Ok();
+  ENGRAM_TRY(Drain({.sync = true}));
+  bulk_is_unflushed_ = false;
+  return Status::Ok();
 }
 
 Status StoreImpl::WaitDurable(Lsn lsn) {

@@ -49,11 +49,8 @@ Status StoreImpl::TakeLease() {
                             "check --data-root and --space, or ingest a directory with "
                             "`engram migrate-dual --source DIR`");
   }
-  if (!exists) {
-    ENGRAM_TRY(CreateDirectories(fs, ParentPath(options_.directory)));
-    ENGRAM_TRY(fs.CreateDirectory(options_.directory));
-    ENGRAM_TRY(fs.SyncDirectory(ParentPath(options_.directory)));
-  }
+  // Also when it exists: its creator may have been killed before the flush.
+  if (options_.access == Access::kCreate) ENGRAM_TRY(CreateDirectories(fs, options_.directory));
   const std::string path = JoinPath(options_.directory, "LOCK");
   auto lease = fs.Lock(path, read_only());
   if (!lease.ok()) {
@@ -71,6 +68,8 @@ Status StoreImpl::LoadOrCreate() {
   auto file = ReadStoreFile(environment_.fs, path);
   if (file.ok()) {
     store_file_ = *file;
+    // Before anything follows from it: its last writer may have been killed before this flush.
+    if (!read_only()) ENGRAM_TRY(environment_.fs.SyncDirectory(options_.directory));
     return OpenGeneration(false);
   }
   if (file.status().code() != StatusCode::kNotFound) return file.status();
@@ -109,6 +108,7 @@ Status StoreImpl::OpenGeneration(bool create) {
   FileSystem& fs = environment_.fs;
   const std::string path = GenerationPath(store_file_.generation);
   if (create) ENGRAM_TRY(fs.CreateDirectory(path));
+  if (!create && !read_only()) ENGRAM_TRY(FlushGeneration(path));
   ENGRAM_ASSIGN_OR_RETURN(const uint64_t map_size_bytes, MapSize());
   ENGRAM_ASSIGN_OR_RETURN(
       std::unique_ptr<lmdb::Environment> opened,
@@ -125,6 +125,19 @@ Status StoreImpl::OpenGeneration(bool create) {
   if (!create) return Status::Ok();
   ENGRAM_TRY(fs.SyncDirectory(path));
   return fs.SyncDirectory(options_.directory);
+}
+
+// A killed process may have left its last commit in the page cache only. The log must not build on
+// it before it is durable.
+Status StoreImpl::FlushGeneration(const std::string& path) {
+  const std::string data_path = JoinPath(path, "data.mdb");
+  auto data = environment_.fs.Open(data_path, OpenMode::kReadWrite);
+  if (!data.ok() && data.status().code() == StatusCode::kNotFound) {
+    return Status::Corruption(data_path + " is missing, but STORE names its folder",
+                              "restore the store from a backup or ingest its source again");
+  }
+  if (!data.ok()) return data.status();
+  return (*data)->Sync();
 }
 
 Status StoreImpl::InitializeMeta() {

@@ -86,6 +86,8 @@ class StoreImpl final : public Store {
   Status LogBulkMarker(Lsn lsn, uint64_t next_node_key, uint64_t next_vector_key);
   void PublishBulk(Lsn lsn);
   Status CommitLmdb(std::unique_ptr<lmdb::WriteTxn> txn, Lsn applied, bool sync);
+  // Called with write_mutex_ and apply_mutex_ held after a commit that the log cannot repeat.
+  void NoteUnflushedBulk() { bulk_is_unflushed_ = true; }
   void Latch(const Status& status);
   Status CheckWritable();
 
@@ -96,6 +98,7 @@ class StoreImpl final : public Store {
   Status LoadOrCreate();
   Status CreateStore();
   Status OpenGeneration(bool create);
+  Status FlushGeneration(const std::string& path);
   Status InitializeMeta();
   Status LoadMeta();
   Status RemoveStrayGenerations();
@@ -104,6 +107,8 @@ class StoreImpl final : public Store {
   Status CloseOnce();
   Result<uint64_t> MapSize();
   Status WaitForRoom();
+  Status FlushBulk();
+  Status FullIfNoSpace(const Status& status);
   Status ApplyTables(const MemtableList& tables, Lsn target);
   Status CopyGeneration(lmdb::Environment* to, const CompactOptions& options,
                         CompactReport* report);
@@ -121,9 +126,13 @@ class StoreImpl final : public Store {
   std::mutex write_mutex_;
   uint64_t next_node_key_ = 1;    // guarded by write_mutex_
   uint64_t next_vector_key_ = 1;  // guarded by write_mutex_
+  // LMDB's last commit is a bulk batch that a crash may undo, and log records must not build on.
+  bool bulk_is_unflushed_ = false;  // guarded by write_mutex_
 
   std::mutex apply_mutex_;
   Lsn previous_applied_;  // of the commit before the last: the log is recycled below it
+  // The flush in a failed commit was also that of the meta page before it.
+  bool last_commit_failed_ = false;
 
   std::mutex stage_mutex_;
   std::condition_variable room_;

@@ -1,0 +1,633 @@
+#include "tests/crash/store_simulation.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+
+#include "compat/conversion.h"
+#include "compat/internal/write_plan.h"
+
+namespace engram::testing {
+
+using engine::DualNode;
+using engine::Embedding;
+using engine::Mode;
+using engine::NodeType;
+using engine::Table;
+using engine::WriteTxn;
+
+namespace {
+
+constexpr uint64_t kPageBytes = 4096;
+constexpr char kReceiptMeta[] = "receipt";
+constexpr Mode kModes[] = {Mode::kLegacy, Mode::kDualWrite, Mode::kShadow, Mode::kDual};
+
+SpaceId Space() { return SpaceId::Parse("crash-test").value(); }
+
+std::string U64Body(uint64_t value) {
+  std::string body;
+  PutLe(&body, value);
+  return body;
+}
+
+// ENGRAM_CRASH_TRACE=1 prints what happens, to understand a seed.
+void Trace(const std::string& what) {
+  static const bool enabled = std::getenv("ENGRAM_CRASH_TRACE") != nullptr;
+  if (enabled) std::fprintf(stderr, "%s\n", what.c_str());
+}
+
+}  // namespace
+
+StoreSimulation::StoreSimulation(uint64_t seed, const std::string& ignored_flush)
+    : machine_(seed), random_(seed * 0x9e3779b97f4a7c15u + 3), space_(Space()) {
+  for (int i = 0; i < 20; ++i) ids_.push_back("memory-" + std::to_string(i));
+  ids_.push_back("");
+  ids_.push_back(std::string("nul\0inside", 10));
+  ids_.push_back(std::string(480, 'x') + "1");  // beyond the key limit of LMDB, same prefix
+  ids_.push_back(std::string(480, 'x') + "2");
+  ids_.push_back("f47ac10b-58cc-4372-a567-0e02b2c3d479");
+  may_finalize_ = seed % 8 == 0;
+  if (ignored_flush.empty()) return;
+  machine_.disk().IgnoreFlushes([=](std::string_view name) { return name == ignored_flush; });
+}
+
+StoreSimulation::~StoreSimulation() { store_.reset(); }
+
+void StoreSimulation::Fail(const std::string& what) {
+  if (outcome_.failure.empty()) outcome_.failure = what;
+}
+
+const std::string& StoreSimulation::AnyId() { return ids_[random_.Below(ids_.size())]; }
+
+// --- Lives ---------------------------------------------------------------------------------------
+
+SeedOutcome StoreSimulation::Run(uint64_t operations_min) {
+  while (outcome_.failure.empty() && outcome_.operations < operations_min) {
+    ArmCrash();
+    if (Open() && outcome_.failure.empty()) Work();
+    EndLife();
+  }
+  // The last life must always come up: nothing is armed any more.
+  if (outcome_.failure.empty() && !Open()) {
+    Fail("the store did not open after the last crash: " + open_status_.ToString());
+  }
+  store_.reset();
+  outcome_.flush_classes = machine_.disk().flush_classes();
+  return outcome_;
+}
+
+// Anywhere, or on purpose where names change or become durable.
+void StoreSimulation::ArmCrash() {
+  Fault crash = {Fault::Kind::kCrash, 1 + random_.Below(random_.OneIn(3) ? 60 : 1500)};
+  if (random_.OneIn(3)) {
+    crash.calls = random_.OneIn(3) ? kNamespaceCall : kDirectoryFlushCall;
+    crash.call = 1 + random_.Below(12);
+  }
+  machine_.disk().Arm(crash);
+}
+
+void StoreSimulation::Work() {
+  const uint64_t operations = 1 + random_.Below(150);
+  for (uint64_t i = 0; i < operations && !machine_.disk().crashed(); ++i) {
+    ++outcome_.operations;
+    Status status = Operate();
+    if (!status.ok() && !machine_.disk().crashed()) Fail(status.ToString());
+    if (!outcome_.failure.empty()) return;
+  }
+}
+
+void StoreSimulation::EndLife() {
+  store_.reset();
+  ++outcome_.crashes;
+  // A power cut soon after a kill shows whether recovery flushed what it found in the page cache.
+  killed_ = !killed_ && random_.OneIn(3);
+  Trace(killed_ ? "kill" : "power cut");
+  killed_ ? machine_.KillProcess() : machine_.CutPower();
+}
+
+bool StoreSimulation::Open() {
+  store_.reset();
+  engine::StoreOptions options;
+  options.directory = machine_.Path("dual");
+  options.space = space_.str();
+  options.access = engine::Access::kCreate;
+  options.map_size_bytes = 256u << 20;
+  options.overlay_size_bytes_max = random_.OneIn(2) ? 64u << 10 : 64u << 20;
+  options.log.segment_size_bytes_min = 8 * kPageBytes;
+  options.log.segment_size_bytes_max = 32 * kPageBytes;
+  options.log.group_size_bytes_max = 16 * kPageBytes;
+  options.background_apply = false;
+  const bool read_only_first = created_ && random_.OneIn(10);
+  for (bool read_only : {true, false}) {
+    if (read_only && !read_only_first) continue;
+    store_.reset();
+    options.access = read_only ? engine::Access::kReadOnly : engine::Access::kCreate;
+    auto store = engine::Store::Open({.fs = machine_.fs()}, options);
+    open_status_ = store.status();
+    if (!store.ok()) {
+      if (!machine_.disk().crashed()) Fail("open: " + open_status_.ToString());
+      return false;
+    }
+    store_ = std::move(*store);
+    auto view = store_->View();
+    open_status_ = view.status();
+    if (!view.ok()) {
+      if (!machine_.disk().crashed()) Fail("view: " + open_status_.ToString());
+      return false;
+    }
+    Fail(CompareRecovered(**view));
+  }
+  created_ = true;
+  return !machine_.disk().crashed();
+}
+
+// Brings the model to what the store says it holds, after checking that it may.
+std::string StoreSimulation::CompareRecovered(engine::ReadView& view) {
+  const uint64_t lsn = view.lsn().value;
+  Trace("recovered " + std::to_string(lsn) + ", applied " +
+        std::to_string(store_->recovery().applied.value) + ", torn " +
+        store_->recovery().torn_detail);
+  if (lsn < acknowledged_) {
+    return "acknowledged up to " + std::to_string(acknowledged_) + ", recovered up to " +
+           std::to_string(lsn);
+  }
+  if (lsn > issued_) return "recovered " + std::to_string(lsn) + ", never issued";
+  if (!CompareReceipts(view)) return outcome_.failure;
+  std::string difference;
+  const uint64_t trailing_bulks = TrailingBulks(lsn);
+  for (uint64_t lost_bulks = 0; lost_bulks <= trailing_bulks; ++lost_bulks) {
+    StoreModel model = ModelAt(lsn, lost_bulks);
+    if (finalizing_ && view.mode() == Mode::kFinalized) model.mode = Mode::kFinalized;
+    difference = DifferenceFrom(model, space_, view);
+    if (!difference.empty()) continue;
+    if (!store_->read_only()) Adopt(std::move(model), lsn);
+    return "";
+  }
+  return "at LSN " + std::to_string(lsn) + " of " + std::to_string(issued_) + ", acknowledged " +
+         std::to_string(acknowledged_) + ": " + difference;
+}
+
+// The checkpoint file claims only receipts that the table keeps.
+bool StoreSimulation::CompareReceipts(engine::ReadView& view) {
+  auto row = view.Meta(kReceiptMeta);
+  if (!row.ok()) {
+    Fail("receipt: " + row.status().ToString());
+    return false;
+  }
+  const uint64_t receipt = *row && (*row)->size() == 8 ? LoadLe<uint64_t>((*row)->data()) : 0;
+  uint64_t checkpoint = 0;
+  auto file = ReadFile(machine_.fs(), machine_.Path("dual/migration/checkpoint.bin"), 100);
+  if (machine_.disk().crashed()) return true;  // nothing was read
+  if (file.ok() && file->size() == 8) checkpoint = LoadLe<uint64_t>(file->data());
+  if (file.ok() && file->size() != 8) Fail("the checkpoint file is torn");
+  if (receipt < receipt_synced_ || receipt > receipt_issued_) {
+    Fail("receipt " + std::to_string(receipt) + ", flushed " + std::to_string(receipt_synced_) +
+         ", issued " + std::to_string(receipt_issued_));
+  }
+  if (checkpoint < checkpoint_synced_ || checkpoint > checkpoint_issued_) {
+    Fail("checkpoint " + std::to_string(checkpoint) + ", written " +
+         std::to_string(checkpoint_synced_) + ", begun " + std::to_string(checkpoint_issued_));
+  }
+  if (checkpoint > receipt) Fail("the checkpoint claims a receipt that is not there");
+  receipt_issued_ = receipt;
+  checkpoint_issued_ = std::max(checkpoint_synced_, checkpoint);
+  return outcome_.failure.empty();
+}
+
+// Batches that were not flushed and that nothing was built on: a crash may undo them.
+uint64_t StoreSimulation::TrailingBulks(uint64_t lsn) const {
+  uint64_t count = 0;
+  for (const Issued& issued : history_) {
+    if (issued.lsn > lsn) break;
+    count = issued.is_bulk && issued.lsn > acknowledged_ ? count + 1 : 0;
+  }
+  return count;
+}
+
+StoreModel StoreSimulation::ModelAt(uint64_t lsn, uint64_t lost_bulks) const {
+  StoreModel model = base_;
+  for (const Issued& issued : history_) {
+    if (issued.lsn + lost_bulks > lsn) break;  // LSNs are dense
+    for (const ModelChange& change : issued.changes) change(&model);
+  }
+  return model;
+}
+
+// What was recovered has been served, so it counts as acknowledged from now on.
+void StoreSimulation::Adopt(StoreModel model, uint64_t lsn) {
+  base_ = live_ = std::move(model);
+  base_lsn_ = issued_ = acknowledged_ = lsn;
+  history_.clear();
+}
+
+void StoreSimulation::Record(Issued issued) {
+  issued_ = issued.lsn;
+  for (const ModelChange& change : issued.changes) change(&live_);
+  history_.push_back(std::move(issued));
+}
+
+void StoreSimulation::Check() {
+  Status status = Acknowledge(issued_);
+  if (!status.ok()) {
+    if (!machine_.disk().crashed()) Fail(status.ToString());
+    return;
+  }
+  auto view = store_->View();
+  if (!view.ok()) return Fail("view: " + view.status().ToString());
+  if ((*view)->lsn().value != issued_) Fail("the view is not at the last acknowledged write");
+  const std::string difference = DifferenceFrom(live_, space_, **view);
+  if (!difference.empty()) Fail("while it runs: " + difference);
+}
+
+Status StoreSimulation::Close() {
+  Status status = store_->Close();
+  if (status.ok()) acknowledged_ = issued_;
+  store_.reset();
+  return status;
+}
+
+// --- Operations ----------------------------------------------------------------------------------
+
+Status StoreSimulation::Operate() {
+  const uint64_t dice = random_.Below(1000);
+  Trace("operation " + std::to_string(dice) + ", issued " + std::to_string(issued_) +
+        ", acknowledged " + std::to_string(acknowledged_));
+  if (dice < 820) return Transaction();
+  if (dice < 860) return Acknowledge(issued_);
+  if (dice < 895) {
+    const bool sync = random_.OneIn(3);
+    ENGRAM_TRY(store_->Drain({.sync = sync}));
+    AcknowledgeDrained(sync);
+    return Status::Ok();
+  }
+  if (dice < 915) return store_->RecycleLog();
+  if (dice < 940) return Convert();
+  if (dice < 960) return Ingest();
+  if (dice < 972) return Checkpoint();
+  if (dice < 980) return Compact();
+  if (dice < 990) {
+    Check();
+    return Status::Ok();
+  }
+  ENGRAM_TRY(Close());
+  if (!Open() && !machine_.disk().crashed()) return open_status_;
+  return Status::Ok();
+}
+
+Status StoreSimulation::Acknowledge(uint64_t lsn) {
+  if (lsn == 0) return Status::Ok();
+  ENGRAM_TRY(store_->WaitDurable(Lsn{lsn}));
+  for (const Issued& issued : history_) {
+    if (issued.lsn <= lsn && !issued.is_bulk) acknowledged_ = std::max(acknowledged_, issued.lsn);
+  }
+  ++outcome_.acknowledged;
+  return Status::Ok();
+}
+
+// Everything staged is durable; bulk batches only if LMDB was flushed behind them.
+void StoreSimulation::AcknowledgeDrained(bool with_sync) {
+  for (const Issued& issued : history_) {
+    if (with_sync || !issued.is_bulk) acknowledged_ = std::max(acknowledged_, issued.lsn);
+  }
+}
+
+// One to four changes in one transaction; now and then it is dropped instead.
+Status StoreSimulation::Transaction() {
+  ENGRAM_ASSIGN_OR_RETURN(auto txn, store_->Begin());
+  StoreModel model = live_;
+  Issued issued;
+  const uint64_t count = random_.OneIn(4) ? 2 + random_.Below(3) : 1;
+  for (uint64_t i = 0; i < count; ++i) ENGRAM_TRY(StageOne(*txn, &model, &issued.changes));
+  if (random_.OneIn(30)) return Status::Ok();
+  ENGRAM_ASSIGN_OR_RETURN(Lsn lsn, txn->Stage());
+  txn.reset();
+  if (lsn.value != issued_ + 1) Fail("LSN " + std::to_string(lsn.value) + " is not the next one");
+  issued.lsn = lsn.value;
+  Record(std::move(issued));
+  return random_.Percent(70) ? Acknowledge(lsn.value) : Status::Ok();
+}
+
+Status StoreSimulation::StageOne(WriteTxn& txn, StoreModel* model,
+                                 std::vector<ModelChange>* changes) {
+  const uint64_t dice = random_.Below(1000);
+  if (dice < 480) return StagePut(txn, model, changes, AnyId());
+  if (dice < 600) return StageActivation(txn, model, changes);
+  if (dice < 740) return StageRemove(txn, model, changes, AnyId());
+  if (dice < 850) return StageEdge(txn, model, changes);
+  if (dice < 950) return StageBinding(txn, model, changes);
+  if (dice < 996) return StageModeOrMeta(txn, model, changes);
+  ENGRAM_TRY(txn.Clear());
+  auto change = [](StoreModel* m) {
+    const auto records = m->records;
+    for (const auto& [id, record] : records) m->RemoveRecord(id);
+  };
+  change(model);
+  changes->push_back(change);
+  return Status::Ok();
+}
+
+Result<NodeKey> StoreSimulation::KeyOf(WriteTxn& txn, const std::string& id) {
+  return txn.KeyFor(id, engine::NodeUuid(space_, id));
+}
+
+DualNode StoreSimulation::RandomNode(const std::string& id) {
+  DualNode node;
+  node.uuid = engine::NodeUuid(space_, id);
+  node.activation = static_cast<float>(random_.Below(1001)) / 1000;
+  node.confidence = static_cast<float>(random_.Below(1001)) / 1000;
+  node.created_at = engine::Timestamp{static_cast<int64_t>(random_.Below(2000000000)), 5};
+  node.residual.decay_rate = 0.25f;
+  if (random_.OneIn(2)) node.residual.recall_count = static_cast<uint32_t>(random_.Below(100));
+  if (random_.OneIn(3)) {
+    node.extension.type = NodeType::kConcept;
+    node.extension.coherence = 0.5f;
+    node.extension.instance_count = static_cast<uint32_t>(1 + random_.Below(9));
+  } else if (random_.OneIn(3)) {
+    node.extension.strength = 0.125f;
+  }
+  node.text.id = id;
+  const uint64_t size = random_.OneIn(15) ? random_.Below(9000) : random_.Below(80);
+  node.text.content = std::string(size, static_cast<char>('a' + random_.Below(26)));
+  return node;
+}
+
+// The write that interception would make of `node` in the current mode.
+Status StoreSimulation::Write(WriteTxn& txn, const DualNode& node, bool new_embedding,
+                              uint64_t embedding_seed, bool new_text) {
+  ENGRAM_ASSIGN_OR_RETURN(NodeKey key, KeyOf(txn, node.text.id));
+  const Sha256Digest digest = engine::RecordDigest(node);
+  WriteTxn::Record record = compat::internal::PlanRecord(txn.view().mode(), key, node, digest);
+  Embedding embedding;
+  if (new_embedding) {
+    FillEmbedding(embedding_seed, &embedding);
+    record.embedding = &embedding;
+  }
+  if (new_text) record.text = &node.text;
+  const bool plain = compat::internal::IsDefaultExtension(node.extension);
+  record.extension = plain ? nullptr : &node.extension;
+  record.remove_extension = plain;
+  return txn.PutRecord(record);
+}
+
+Status StoreSimulation::StagePut(WriteTxn& txn, StoreModel* model,
+                                 std::vector<ModelChange>* changes, const std::string& id) {
+  ModelRecord record;
+  record.node = RandomNode(id);
+  auto old = model->records.find(id);
+  const bool new_embedding = old == model->records.end() || random_.OneIn(2);
+  record.embedding_seed = new_embedding ? ++next_embedding_ : old->second.embedding_seed;
+  record.node.embedding_sha256 = EmbeddingSha256(record.embedding_seed);
+  ENGRAM_TRY(Write(txn, record.node, new_embedding, record.embedding_seed, true));
+  auto change = [record](StoreModel* m) { m->records[record.node.text.id] = record; };
+  change(model);
+  changes->push_back(std::move(change));
+  return Status::Ok();
+}
+
+Status StoreSimulation::StageActivation(WriteTxn& txn, StoreModel* model,
+                                        std::vector<ModelChange>* changes) {
+  const std::string id = AnyId();
+  auto found = model->records.find(id);
+  if (found == model->records.end()) return Status::Ok();
+  DualNode node = found->second.node;
+  node.activation = static_cast<float>(random_.Below(1001)) / 1000;
+  ENGRAM_TRY(Write(txn, node, false, 0, false));
+  auto change = [id, activation = node.activation](StoreModel* m) {
+    m->records[id].node.activation = activation;
+  };
+  change(model);
+  changes->push_back(std::move(change));
+  return Status::Ok();
+}
+
+Status StoreSimulation::StageRemove(WriteTxn& txn, StoreModel* model,
+                                    std::vector<ModelChange>* changes, const std::string& id) {
+  if (!model->records.contains(id)) return Status::Ok();
+  ENGRAM_ASSIGN_OR_RETURN(NodeKey key, KeyOf(txn, id));
+  ENGRAM_TRY(txn.RemoveRecord(key));
+  auto change = [id](StoreModel* m) { m->RemoveRecord(id); };
+  change(model);
+  changes->push_back(std::move(change));
+  return Status::Ok();
+}
+
+Status StoreSimulation::StageEdge(WriteTxn& txn, StoreModel* model,
+                                  std::vector<ModelChange>* changes) {
+  const ModelLink link = {AnyId(), AnyId(), 0, static_cast<float>(random_.Below(8)), 0};
+  ENGRAM_ASSIGN_OR_RETURN(NodeKey from, KeyOf(txn, link.from));
+  ENGRAM_ASSIGN_OR_RETURN(NodeKey to, KeyOf(txn, link.to));
+  ModelChange change;
+  if (random_.Percent(70)) {
+    ENGRAM_TRY(txn.AddEdge(from, to, link.weight));
+    change = [link](StoreModel* m) { m->AddLink(&m->edges, link); };
+  } else {
+    ENGRAM_TRY(txn.RemoveEdges(from, to).status());
+    change = [link](StoreModel* m) {
+      std::erase_if(m->edges,
+                    [&](const ModelLink& e) { return e.from == link.from && e.to == link.to; });
+    };
+  }
+  change(model);
+  changes->push_back(std::move(change));
+  return Status::Ok();
+}
+
+Status StoreSimulation::StageBinding(WriteTxn& txn, StoreModel* model,
+                                     std::vector<ModelChange>* changes) {
+  ModelChange change;
+  if (!model->bindings.empty() && random_.OneIn(3)) {
+    const ModelLink binding = model->bindings[random_.Below(model->bindings.size())];
+    const float strength = static_cast<float>(random_.Below(5)) / 4;
+    ENGRAM_ASSIGN_OR_RETURN(NodeKey from, KeyOf(txn, binding.from));
+    ENGRAM_ASSIGN_OR_RETURN(NodeKey to, KeyOf(txn, binding.to));
+    ENGRAM_TRY(txn.SetBindingStrength(from, to, binding.ordinal, strength));
+    change = [binding, strength](StoreModel* m) {
+      for (ModelLink& b : m->bindings) {
+        if (b.from == binding.from && b.ordinal == binding.ordinal) b.weight = strength;
+      }
+    };
+  } else {
+    const ModelLink link = {AnyId(), AnyId(), 0, 0.5f, 0.25f};
+    if (!model->records.contains(link.from) || !model->records.contains(link.to)) {
+      return Status::Ok();
+    }
+    ENGRAM_ASSIGN_OR_RETURN(NodeKey from, KeyOf(txn, link.from));
+    ENGRAM_ASSIGN_OR_RETURN(NodeKey to, KeyOf(txn, link.to));
+    ENGRAM_TRY(txn.AddBinding(from, to, link.weight, link.contribution));
+    change = [link](StoreModel* m) { m->AddLink(&m->bindings, link); };
+  }
+  change(model);
+  changes->push_back(std::move(change));
+  return Status::Ok();
+}
+
+Status StoreSimulation::StageModeOrMeta(WriteTxn& txn, StoreModel* model,
+                                        std::vector<ModelChange>* changes) {
+  ModelChange change;
+  if (random_.OneIn(2) && model->mode != Mode::kFinalized) {
+    const Mode mode = kModes[random_.Below(4)];
+    ENGRAM_TRY(txn.SetMode(mode));
+    change = [mode](StoreModel* m) { m->mode = mode; };
+  } else {
+    const std::string name = "note" + std::to_string(random_.Below(3));
+    const std::string value = std::to_string(random_.Next());
+    ENGRAM_TRY(txn.SetMeta(name, value));
+    change = [name, value](StoreModel* m) { m->meta[name] = value; };
+  }
+  change(model);
+  changes->push_back(std::move(change));
+  return Status::Ok();
+}
+
+// Converts some of what is old, with a receipt in the same transaction, as the migrator does.
+Status StoreSimulation::Convert() {
+  ENGRAM_ASSIGN_OR_RETURN(auto bulk, store_->BeginBulk());
+  AcknowledgeDrained(false);
+  ENGRAM_ASSIGN_OR_RETURN(auto view, store_->View());
+  const bool all = random_.OneIn(2);
+  std::vector<NodeKey> keys;
+  ENGRAM_TRY(view->ScanIds(std::nullopt, [&](std::string_view, NodeKey key) -> Result<bool> {
+    keys.push_back(key);
+    return true;
+  }));
+  for (NodeKey key : keys) {
+    ENGRAM_ASSIGN_OR_RETURN(auto record, view->Record(key));
+    if (!record || record->is_dual() || (!all && random_.OneIn(2))) continue;
+    engine::DualHead head;
+    head.common = record->old_head->common;
+    compat::ToDualHead(record->old_head->memory, engine::NodeUuid(space_, record->text.id),
+                       record->extension, &head.node);
+    ENGRAM_ASSIGN_OR_RETURN(bool installed, bulk->InstallDualHead(key, head.common.seq, head));
+    if (!installed) Fail("a conversion of an old record was refused");
+  }
+  view.reset();
+  const uint64_t receipt = receipt_issued_ + 1;
+  ENGRAM_TRY(bulk->SetMeta(kReceiptMeta, U64Body(receipt)));
+  receipt_issued_ = receipt;
+  const bool sync = random_.OneIn(2);
+  ENGRAM_TRY(bulk->Commit({.sync = sync}));
+  if (sync) receipt_synced_ = receipt;
+  return Status::Ok();
+}
+
+// Adds records past the log, as the ingest of a source does.
+Status StoreSimulation::Ingest() {
+  ENGRAM_ASSIGN_OR_RETURN(auto bulk, store_->BeginBulk());
+  AcknowledgeDrained(false);
+  Issued issued;
+  issued.lsn = bulk->lsn().value;
+  issued.is_bulk = true;
+  StoreModel model = live_;
+  for (int i = 0; i < 5; ++i) {
+    const std::string id = "ingested-" + std::to_string(random_.Below(30));
+    ENGRAM_ASSIGN_OR_RETURN(auto row, bulk->GetRow(Table::kIds, AsBytes(engine::EncodeIdKey(id))));
+    if (row) continue;
+    ModelRecord record;
+    record.node = RandomNode(id);
+    record.node.extension = {};
+    record.embedding_seed = ++next_embedding_;
+    record.node.embedding_sha256 = EmbeddingSha256(record.embedding_seed);
+    ENGRAM_ASSIGN_OR_RETURN(NodeKey key, bulk->AllocateNodeKeys(1));
+    ENGRAM_ASSIGN_OR_RETURN(VectorKey vector_key, bulk->AllocateVectorKeys(1));
+    auto put_key = [&](Table table, Bytes row_key) {
+      std::string value;
+      engine::EncodeChecked(row_key, AsBytes(U64Body(key.value)), &value);
+      return bulk->PutRow(table, row_key, AsBytes(value));
+    };
+    const std::string id_key = engine::EncodeIdKey(id);
+    ENGRAM_TRY(put_key(Table::kIds, AsBytes(id_key)));
+    ENGRAM_TRY(put_key(Table::kUuids, record.node.uuid.bytes));
+    const std::string row_key = engine::EncodeU64Key(key.value);
+    const std::string row_vector_key = engine::EncodeU64Key(vector_key.value);
+    engine::Memory memory;
+    compat::ToMemoryHead(record.node, &memory);
+    engine::BulkTxn::NewRecord rows;
+    engine::HeadCommon common = {bulk->lsn(), vector_key, engine::RecordDigest(record.node),
+                                 engine::TierOf(record.node.activation), 1};
+    std::string head, text, embedding_row;
+    Embedding embedding;
+    FillEmbedding(record.embedding_seed, &embedding);
+    engine::EncodeOldHead(AsBytes(row_key), common, memory, &head);
+    engine::EncodeTextFields(AsBytes(row_key), record.node.text, &text);
+    engine::EncodeEmbedding(AsBytes(row_vector_key), key,
+                            {reinterpret_cast<const uint8_t*>(embedding.data()), sizeof embedding},
+                            &embedding_row);
+    rows.key = key;
+    rows.vector_key = vector_key;
+    rows.old_head = AsBytes(head);
+    rows.text = AsBytes(text);
+    rows.embedding = AsBytes(embedding_row);
+    rows.digest = common.digest;
+    rows.tier = common.tier;
+    ENGRAM_TRY(bulk->AppendRecord(rows));
+    if (std::find(ids_.begin(), ids_.end(), id) == ids_.end()) ids_.push_back(id);
+    issued.changes.push_back([id, record](StoreModel* m) { m->records[id] = record; });
+  }
+  const bool sync = random_.OneIn(2);
+  if (issued.changes.empty()) return Status::Ok();
+  const uint64_t lsn = issued.lsn;
+  Record(std::move(issued));
+  ENGRAM_TRY(bulk->Commit({.sync = sync}));
+  if (sync) acknowledged_ = lsn;
+  return Status::Ok();
+}
+
+// The checkpoint of a job: written only after the receipts it claims were flushed.
+Status StoreSimulation::Checkpoint() {
+  ENGRAM_TRY(store_->Drain({.sync = true}));
+  acknowledged_ = issued_;
+  receipt_synced_ = receipt_issued_;
+  const std::string directory = machine_.Path("dual/migration");
+  ENGRAM_TRY(CreateDirectories(machine_.fs(), directory));
+  checkpoint_issued_ = receipt_synced_;
+  ENGRAM_TRY(ReplaceFileDurably(machine_.fs(), JoinPath(directory, "checkpoint.bin"),
+                                AsBytes(U64Body(checkpoint_issued_))));
+  checkpoint_synced_ = checkpoint_issued_;
+  return Status::Ok();
+}
+
+Status StoreSimulation::Compact() {
+  engine::CompactOptions options;
+  if (may_finalize_ && live_.mode == Mode::kDual && random_.OneIn(2)) {
+    ENGRAM_ASSIGN_OR_RETURN(auto view, store_->View());
+    ENGRAM_ASSIGN_OR_RETURN(auto counts, view->Count());
+    options.drop_old_heads = counts.old == 0 && issued_ == acknowledged_;
+  }
+  finalizing_ = finalizing_ || options.drop_old_heads;
+  ENGRAM_ASSIGN_OR_RETURN(auto report, store_->Compact(options));
+  if (report.digest_before != report.digest_after) Fail("compaction changed the digest");
+  acknowledged_ = issued_;
+  receipt_synced_ = receipt_issued_;
+  if (options.drop_old_heads) {
+    live_.mode = Mode::kFinalized;
+    Adopt(live_, issued_);
+  }
+  return Status::Ok();
+}
+
+Status StoreSimulation::Put(const std::string& id) {
+  ENGRAM_ASSIGN_OR_RETURN(auto txn, store_->Begin());
+  StoreModel model = live_;
+  Issued issued;
+  ENGRAM_TRY(StagePut(*txn, &model, &issued.changes, id));
+  ENGRAM_ASSIGN_OR_RETURN(Lsn lsn, txn->Stage());
+  txn.reset();
+  issued.lsn = lsn.value;
+  Record(std::move(issued));
+  return Acknowledge(lsn.value);
+}
+
+Status StoreSimulation::Remove(const std::string& id) {
+  ENGRAM_ASSIGN_OR_RETURN(auto txn, store_->Begin());
+  StoreModel model = live_;
+  Issued issued;
+  ENGRAM_TRY(StageRemove(*txn, &model, &issued.changes, id));
+  if (issued.changes.empty()) return Status::Ok();
+  ENGRAM_ASSIGN_OR_RETURN(Lsn lsn, txn->Stage());
+  txn.reset();
+  issued.lsn = lsn.value;
+  Record(std::move(issued));
+  return Acknowledge(lsn.value);
+}
+
+}  // namespace engram::testing

@@ -1,0 +1,113 @@
+// A store on a simulated machine together with its model: random operations, crashes, recoveries.
+#ifndef ENGRAM_TESTS_CRASH_STORE_SIMULATION_H_
+#define ENGRAM_TESTS_CRASH_STORE_SIMULATION_H_
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/crash/crash_support.h"
+#include "tests/crash/store_model.h"
+
+namespace engram::testing {
+
+class StoreSimulation {
+ public:
+  StoreSimulation(uint64_t seed, const std::string& ignored_flush);
+  ~StoreSimulation();
+
+  // Lives and crashes until enough operations were done.
+  SeedOutcome Run(uint64_t operations_min);
+
+  // --- The steps, for tests with a schedule of their own --------------------------------------
+  // Opens the store and compares it with the model: what was acknowledged is there, what is there
+  // is a prefix of what was issued. False if it did not open; open_status() says why.
+  bool Open();
+  Status open_status() const { return open_status_; }
+  // One random operation. A failure of the store ends up in the status.
+  Status Operate();
+  Status Put(const std::string& id);  // staged and acknowledged
+  Status Remove(const std::string& id);
+  // Compares a view with the model once all that was issued is acknowledged.
+  void Check();
+  Status Close();
+  void Drop() { store_.reset(); }  // as a dying process does
+
+  SimMachine& machine() { return machine_; }
+  engine::Store* store() { return store_.get(); }
+  const std::string& failure() const { return outcome_.failure; }
+  void Fail(const std::string& what);
+  uint64_t acknowledged() const { return acknowledged_; }
+  const StoreModel& model() const { return live_; }
+  const std::string& AnyId();
+
+ private:
+  using ModelChange = std::function<void(StoreModel*)>;
+  struct Issued {
+    uint64_t lsn = 0;
+    bool is_bulk = false;  // its content is in LMDB alone: it may be missing until it is flushed
+    std::vector<ModelChange> changes;
+  };
+
+  void ArmCrash();
+  void Work();
+  void EndLife();
+  std::string CompareRecovered(engine::ReadView& view);
+  bool CompareReceipts(engine::ReadView& view);
+  void Adopt(StoreModel model, uint64_t lsn);
+  // Without the last `lost_bulks` batches.
+  StoreModel ModelAt(uint64_t lsn, uint64_t lost_bulks) const;
+  uint64_t TrailingBulks(uint64_t lsn) const;
+  void Record(Issued issued);
+
+  Status Transaction();
+  Status StageOne(engine::WriteTxn& txn, StoreModel* model, std::vector<ModelChange>* changes);
+  Status StagePut(engine::WriteTxn& txn, StoreModel* model, std::vector<ModelChange>* changes,
+                  const std::string& id);
+  Status StageActivation(engine::WriteTxn& txn, StoreModel* model,
+                         std::vector<ModelChange>* changes);
+  Status StageRemove(engine::WriteTxn& txn, StoreModel* model, std::vector<ModelChange>* changes,
+                     const std::string& id);
+  Status StageEdge(engine::WriteTxn& txn, StoreModel* model, std::vector<ModelChange>* changes);
+  Status StageBinding(engine::WriteTxn& txn, StoreModel* model, std::vector<ModelChange>* changes);
+  Status StageModeOrMeta(engine::WriteTxn& txn, StoreModel* model,
+                         std::vector<ModelChange>* changes);
+  Status Write(engine::WriteTxn& txn, const engine::DualNode& node, bool new_embedding,
+               uint64_t embedding_seed, bool new_text);
+  Status Acknowledge(uint64_t lsn);
+  void AcknowledgeDrained(bool with_sync);
+  Status Convert();
+  Status Ingest();
+  Status Checkpoint();
+  Status Compact();
+  Result<NodeKey> KeyOf(engine::WriteTxn& txn, const std::string& id);
+  engine::DualNode RandomNode(const std::string& id);
+
+  SimMachine machine_;
+  Random random_;
+  const SpaceId space_;
+  std::vector<std::string> ids_;
+  std::unique_ptr<engine::Store> store_;
+  Status open_status_;
+  StoreModel base_;  // what recovery found, up to base_lsn_
+  StoreModel live_;  // with everything issued since
+  uint64_t base_lsn_ = 0;
+  uint64_t issued_ = 0;
+  uint64_t acknowledged_ = 0;
+  std::deque<Issued> history_;  // above base_lsn_
+  bool created_ = false;        // the store was acknowledged to exist
+  bool finalizing_ = false;
+  bool may_finalize_ = false;
+  bool killed_ = false;
+  uint64_t next_embedding_ = 1;
+  // Receipts in the meta table and the checkpoint file that claims them.
+  uint64_t receipt_issued_ = 0, receipt_synced_ = 0;
+  uint64_t checkpoint_issued_ = 0, checkpoint_synced_ = 0;
+  SeedOutcome outcome_;
+};
+
+}  // namespace engram::testing
+
+#endif  // ENGRAM_TESTS_CRASH_STORE_SIMULATION_H_
