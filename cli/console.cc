@@ -106,8 +106,8 @@ std::string WithThousands(uint64_t value) {
 std::string Printable(std::string_view text, size_t size_max) {
   std::string out;
   for (const char c : text) {
-    if (out.size() >= size_max) return out + "...";
     const auto byte = static_cast<unsigned char>(c);
+    if (out.size() >= size_max && (byte & 0xC0) != 0x80) return out + "...";
     if (byte >= 0x20 && byte != 0x7f) {
       out += c;
       continue;

@@ -46,7 +46,8 @@ std::string HintOf(const Status& error);
 
 // 1,234,567
 std::string WithThousands(uint64_t value);
-// Text for one line of a terminal: control characters shown as \xNN, cut behind `size_max` bytes.
+// Text for one line of a terminal: control characters shown as \xNN, cut at the first character
+// behind `size_max` bytes.
 std::string Printable(std::string_view text, size_t size_max);
 
 }  // namespace engram::cli

@@ -80,7 +80,10 @@ class JobRunner {
   Result<Report> Run(const std::string& space, const SpaceJob& job) {
     ENGRAM_ASSIGN_OR_RETURN(auto engine, session_.OpenEngine());
     ENGRAM_ASSIGN_OR_RETURN(const std::string json, job(*engine, space, job_));
-    return ParseReport(json);
+    ENGRAM_ASSIGN_OR_RETURN(Report report, ParseReport(json));
+    // The answer "no" is exit code 1, and `ok` always agrees with the exit code.
+    if (!IsTrue(report, "can_rollback")) report["ok"] = false;
+    return report;
   }
 
  private:
