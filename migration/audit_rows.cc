@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <tuple>
 
 #include "base/crc32c.h"
 
@@ -63,13 +64,13 @@ class Fields {
     stray_ = stray_ || At<T>(offset) != 0;
     return std::nullopt;
   }
-  std::optional<AuditTime> Time(uint32_t bit, size_t seconds, size_t nanos) {
+  std::optional<AuditStamp> Time(uint32_t bit, size_t seconds, size_t nanos) {
     known_ |= bit;
     const auto s = At<int64_t>(seconds);
     const auto ns = At<uint32_t>(nanos);
     if ((present_ & bit) != 0) {
       stray_ = stray_ || ns >= 2000000000;
-      return AuditTimeOf(s, ns);
+      return AuditStamp{s, ns};
     }
     stray_ = stray_ || s != 0 || ns != 0;
     return std::nullopt;
@@ -164,7 +165,7 @@ void ReadProvenance(TextCursor& in, uint8_t flags, AuditRecord* out) {
   in.Map(&p.metadata);
 }
 
-// Counts whole 400-year cycles, then years, then months: slow and plain.
+// Counts whole 400-year cycles, then years, then months.
 struct Date {
   int64_t year = 0;
   int month = 0;
@@ -181,8 +182,12 @@ Date DateOf(int64_t days_since_epoch) {
     rest += kCycleDays;
     --cycle;
   }
+  // Years surely over (none has more than 366 days), with the leap days among them: a cycle begins
+  // with a leap year, and its years 100, 200 and 300 are none.
+  const int64_t years = rest / 366;
+  rest -= 365 * years + (years + 3) / 4 - (years + 99) / 100 + (years > 0 ? 1 : 0);
   Date date;
-  date.year = 2000 + cycle * 400;
+  date.year = 2000 + cycle * 400 + years;
   for (;;) {
     const int64_t length = Leap(date.year) ? 366 : 365;
     if (rest < length) break;
@@ -341,19 +346,37 @@ std::string ReadSmall(Bytes key, Bytes value, Bytes* out) {
   return damage;
 }
 
+bool SaysTheSame(const AuditHead& a, const AuditHead& b) {
+  const auto scalars = [](const AuditHead& h) {
+    return std::tie(h.vector_key, h.digest, h.embedding_sha256, h.tier, h.origin, h.activation_bits,
+                    h.encoding_bits, h.vividness_bits, h.reliability_bits, h.decay_rate_bits,
+                    h.when, h.last_recall, h.recall_count, h.last_access, h.access_count,
+                    h.created_at, h.layout);
+  };
+  const auto decay = [](const AuditHead& h) {
+    const AuditDecay d = h.decay.value_or(AuditDecay{});
+    return std::make_tuple(h.decay.has_value(), d.kind, d.a_bits, d.b_bits, d.n);
+  };
+  return scalars(a) == scalars(b) && decay(a) == decay(b);
+}
+
 void ApplyHead(const AuditHead& head, AuditRecord* record) {
+  const auto text = [](const std::optional<AuditStamp>& stamp, std::optional<AuditTime>* out) {
+    out->reset();
+    if (stamp.has_value()) *out = AuditTimeOf(stamp->seconds, stamp->nanos);
+  };
   record->activation_bits = head.activation_bits;
   record->encoding_bits = head.encoding_bits;
   record->vividness_bits = head.vividness_bits;
   record->reliability_bits = head.reliability_bits;
   record->decay_rate_bits = head.decay_rate_bits;
   record->decay = head.decay;
-  record->when = head.when;
-  record->last_recall = head.last_recall;
+  text(head.when, &record->when);
+  text(head.last_recall, &record->last_recall);
   record->recall_count = head.recall_count;
-  record->last_access = head.last_access;
+  text(head.last_access, &record->last_access);
   record->access_count = head.access_count;
-  record->created_at = head.created_at;
+  text(head.created_at, &record->created_at);
   record->embedding_sha256 = head.embedding_sha256;
   record->layout = head.layout;
 }

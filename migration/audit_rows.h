@@ -13,6 +13,13 @@
 
 namespace engram::migration {
 
+// A time as heads store it.
+struct AuditStamp {
+  int64_t seconds = 0;
+  uint32_t nanos = 0;
+  bool operator==(const AuditStamp&) const = default;
+};
+
 // What a head row says, whichever of the two layouts it has.
 struct AuditHead {
   uint64_t seq = 0;
@@ -29,12 +36,12 @@ struct AuditHead {
   std::optional<uint32_t> reliability_bits;
   uint32_t decay_rate_bits = 0;
   std::optional<AuditDecay> decay;
-  std::optional<AuditTime> when;
-  std::optional<AuditTime> last_recall;
+  std::optional<AuditStamp> when;
+  std::optional<AuditStamp> last_recall;
   std::optional<uint32_t> recall_count;
-  std::optional<AuditTime> last_access;
+  std::optional<AuditStamp> last_access;
   std::optional<uint64_t> access_count;
-  std::optional<AuditTime> created_at;
+  std::optional<AuditStamp> created_at;
   std::string_view layout;
 };
 
@@ -60,6 +67,8 @@ std::string ReadEmbeddingRow(Bytes key, Bytes value, uint64_t* owner, Bytes* flo
 std::string ReadSmall(Bytes key, Bytes value, Bytes* out);
 
 void ApplyHead(const AuditHead& head, AuditRecord* record);
+// The same record content, digest, tier, layout, origin and vector; not seq and uuid.
+bool SaysTheSame(const AuditHead& a, const AuditHead& b);
 void ApplyExtension(const AuditExtension& extension, AuditRecord* record);
 
 // Time as upstream writes it.
