@@ -167,12 +167,14 @@ void Applier::Run() {
       if (std::find(stores_.begin(), stores_.end(), store) == stores_.end()) continue;
       busy_ = store;
       lock.unlock();
+      bool has_more = false;
       if (store->HasPending()) {
         // A failure is latched or retried by the store itself; callers hear of it on their writes.
         IgnoreError(store->ApplyFrozen(), "the store keeps its own state");
-        if (store->HasPending()) wake_ = true;
+        has_more = store->HasPending();
       }
       lock.lock();
+      wake_ = wake_ || has_more;
       busy_ = nullptr;
       changed_.notify_all();
     }

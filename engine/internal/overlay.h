@@ -52,9 +52,9 @@ class Memtable {
   Lsn last() const { return Lsn{last_.load(std::memory_order_acquire)}; }
   bool empty() const { return last().value == 0; }
   uint64_t size_bytes() const { return size_bytes_.load(std::memory_order_relaxed); }
-  // Valid once frozen.
-  uint64_t next_node_key() const { return next_node_key_; }
-  uint64_t next_vector_key() const { return next_vector_key_; }
+  // As the newest write left them; final once frozen.
+  uint64_t next_node_key() const { return next_node_key_.load(std::memory_order_relaxed); }
+  uint64_t next_vector_key() const { return next_vector_key_.load(std::memory_order_relaxed); }
 
  private:
   struct Version {
@@ -77,8 +77,8 @@ class Memtable {
   std::array<std::optional<Rows>, kTableCount + 1> tables_;
   std::vector<Write> writes_;
   std::vector<std::unique_ptr<const std::string>> payloads_;
-  uint64_t next_node_key_ = 0;
-  uint64_t next_vector_key_ = 0;
+  std::atomic<uint64_t> next_node_key_{0};
+  std::atomic<uint64_t> next_vector_key_{0};
   std::atomic<uint64_t> last_{0};
   std::atomic<uint64_t> size_bytes_{0};
 };

@@ -148,7 +148,7 @@ class StoreImpl final : public Store {
   Status latched_;  // guarded by latch_mutex_
   std::atomic<bool> is_latched_{false};
   std::atomic<bool> full_{false};  // the device or the map has no room; cleared by a commit
-  bool closed_ = false;
+  std::atomic<bool> closed_{false};
 };
 
 // The background applier: one thread for all stores of the process.
