@@ -314,6 +314,11 @@ int UsageError(const std::vector<std::string>& words, const CLI::ParseError& err
   Console console({.json = WantsJson(words)});
   std::string message = error.what();
   std::replace(message.begin(), message.end(), '\n', ' ');
+  // CLI11 says "A subcommand is required" of a misspelt one too.
+  if (error.get_name() == "RequiredError" && message.find("subcommand") != std::string::npos) {
+    message = "no such command, or none given:";
+    for (const std::string& word : words) message += " " + word;
+  }
   return console.FailUsage(
       Status::InvalidArgument(message, "see `engram --help`, or --help behind a command"));
 }

@@ -17,14 +17,17 @@ class MemoryText {
   MemoryText(const engram_se_memory& memory, const MemoryStyle& style, std::string* out)
       : m_(memory), style_(style), out_(out) {}
 
-  void Write() {
+  bool HasEmbedding() const { return style_.embeddings && m_.embedding != nullptr; }
+
+  // With `gap` the numbers of the embedding are left out there.
+  void Write(size_t* gap) {
     ObjectText object(out_);
     object.String("id", ToView(m_.id));
     Text(&object, "content", m_.content, ENGRAM_SE_HAS_CONTENT);
     Text(&object, "when", m_.when, ENGRAM_SE_HAS_WHEN);
     Text(&object, "where", m_.where, ENGRAM_SE_HAS_WHERE);
     Who(&object);
-    if (style_.embeddings && m_.embedding != nullptr) Embedding(object.Key("embedding"));
+    if (HasEmbedding()) Embedding(object.Key("embedding"), gap);
     object.String("embedding_sha256", ToHex(m_.embedding_sha256));
     Provenance(object.Key("embedding_provenance"));
     Float(&object, "activation", m_.activation);
@@ -74,13 +77,9 @@ class MemoryText {
     *out += ']';
   }
 
-  void Embedding(std::string* out) const {
-    *out += '[';
-    for (uint32_t i = 0; i < ENGRAM_SE_EMBEDDING_DIMENSION; ++i) {
-      if (i > 0) *out += ',';
-      AppendJsonFloat(m_.embedding[i], style_.floats, out);
-    }
-    *out += ']';
+  void Embedding(std::string* out, size_t* gap) const {
+    if (gap == nullptr) return AppendEmbeddingJson(m_.embedding, style_.floats, out);
+    *gap = out->size();
   }
 
   // Of a repeated key only the last pair is content.
@@ -187,7 +186,23 @@ class MemoryText {
 }  // namespace
 
 void AppendMemoryJson(const engram_se_memory& memory, const MemoryStyle& style, std::string* out) {
-  MemoryText(memory, style, out).Write();
+  MemoryText(memory, style, out).Write(nullptr);
+}
+
+bool AppendMemoryJsonWithGap(const engram_se_memory& memory, const MemoryStyle& style,
+                             std::string* out, size_t* gap) {
+  MemoryText text(memory, style, out);
+  text.Write(gap);
+  return text.HasEmbedding();
+}
+
+void AppendEmbeddingJson(const float* embedding, FloatStyle floats, std::string* out) {
+  *out += '[';
+  for (uint32_t i = 0; i < ENGRAM_SE_EMBEDDING_DIMENSION; ++i) {
+    if (i > 0) *out += ',';
+    AppendJsonFloat(embedding[i], floats, out);
+  }
+  *out += ']';
 }
 
 std::string_view TierText(uint32_t tier) {

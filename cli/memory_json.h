@@ -18,6 +18,13 @@ struct MemoryStyle {
 // Appends one object, without a line end.
 void AppendMemoryJson(const engram_se_memory& memory, const MemoryStyle& style, std::string* out);
 
+// The same without the numbers of the embedding: where their array belongs is stored in `gap`.
+// False if the record or the style has no embedding.
+bool AppendMemoryJsonWithGap(const engram_se_memory& memory, const MemoryStyle& style,
+                             std::string* out, size_t* gap);
+// The array of the 768 numbers.
+void AppendEmbeddingJson(const float* embedding, FloatStyle floats, std::string* out);
+
 std::string_view TierText(uint32_t tier);  // "hot", "warm", "cold"
 std::string_view ModeText(uint32_t mode);  // "legacy", ... , "" for an unknown one
 

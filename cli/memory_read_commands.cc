@@ -1,10 +1,10 @@
 #include "cli/memory_commands.h"
 #include "cli/memory_json.h"
+#include "cli/record_stream.h"
 
 namespace engram::cli {
 namespace {
 
-constexpr size_t kFlushSizeBytes = 256u << 10;
 constexpr size_t kExcerptSizeBytes = 60;
 
 using plugin::ToView;
@@ -26,61 +26,46 @@ std::string SummaryLine(const engram_se_memory& m) {
          "  " + content;
 }
 
-// Collects output and writes it in large pieces; remembers the first failure.
-class Stream {
- public:
-  explicit Stream(Console& console) : console_(console) {}
-  std::string& text() { return text_; }
-  bool FlushIfLarge() { return text_.size() < kFlushSizeBytes || Flush(); }
-  bool Flush() {
-    if (status_.ok()) status_ = console_.Write(text_);
-    text_.clear();
-    return status_.ok();
-  }
-  const Status& status() const { return status_; }
-
- private:
-  Console& console_;
-  std::string text_;
-  Status status_;
-};
-
 plugin::ScanOptions ScanOf(const MemoryReadFlags& flags) {
   return {.after = flags.after, .limit = flags.limit.value_or(0), .embeddings = flags.embeddings};
 }
 
 Status ScanInto(Session& session, plugin::Space& space, const MemoryReadFlags& flags,
-                Stream* stream, uint64_t* count) {
-  const MemoryStyle style = StyleOf(flags);
+                RecordStream* stream, uint64_t* count) {
   const bool one_object = !flags.jsonl && session.console().json();
   if (flags.limit && *flags.limit == 0) return Status::Ok();
   return space.Scan(ScanOf(flags), [&](const engram_se_memory& memory) {
     if (!flags.jsonl && !one_object) {
       session.console().Answer(SummaryLine(memory));
     } else {
-      if (one_object && *count > 0) stream->text() += ',';
-      AppendMemoryJson(memory, style, &stream->text());
-      if (flags.jsonl) stream->text() += '\n';
+      if (one_object && *count > 0) stream->Append(",");
+      stream->AppendRecord(memory);
+      if (flags.jsonl) stream->Append("\n");
     }
     ++*count;
-    return stream->FlushIfLarge();
+    return stream->status().ok();
   });
 }
 
 // Ends the one object of --json: what failed is said inside it.
-void CloseListObject(const Status& scanned, uint64_t count, std::string* out) {
-  *out += "],\"count\":";
-  AppendJsonInteger(count, out);
-  *out += scanned.ok() ? ",\"ok\":true" : ",\"ok\":false";
+std::string EndOfListObject(const Status& scanned, uint64_t count) {
+  std::string out = "],\"count\":" + std::to_string(count);
+  out += scanned.ok() ? ",\"ok\":true" : ",\"ok\":false";
   if (!scanned.ok()) {
-    *out += ",\"error\":";
-    ObjectText error(out);
+    out += ",\"error\":";
+    ObjectText error(&out);
     error.String("code", StatusCodeName(scanned.code()));
     error.String("message", scanned.message());
     error.String("hint", HintOf(scanned));
     error.Close();
   }
-  *out += "}\n";
+  return out + "}\n";
+}
+
+std::string JsonText(std::string_view text) {
+  std::string out;
+  AppendJsonString(text, &out);
+  return out;
 }
 
 void SayMemory(Console& console, const engram_se_memory& m) {
@@ -109,16 +94,12 @@ int MemoryList(Session& session, const MemoryReadFlags& flags) {
   Console& console = session.console();
   auto space = session.OpenSpace(ENGRAM_SE_ACCESS_READ_ONLY);
   if (!space.ok()) return console.Fail(space.status());
-  Stream stream(console);
+  RecordStream stream(console, StyleOf(flags));
   const bool one_object = console.json() && !flags.jsonl;
-  if (one_object) {
-    stream.text() += "{\"space\":";
-    AppendJsonString(session.space(), &stream.text());
-    stream.text() += ",\"memories\":[";
-  }
+  if (one_object) stream.Append("{\"space\":" + JsonText(session.space()) + ",\"memories\":[");
   uint64_t count = 0;
   Status scanned = ScanInto(session, **space, flags, &stream, &count);
-  if (one_object && stream.status().ok()) CloseListObject(scanned, count, &stream.text());
+  if (one_object) stream.Append(EndOfListObject(scanned, count));
   stream.Flush();
   if (!stream.status().ok()) return console.Fail(stream.status());
   if (!scanned.ok()) return one_object ? kExitFailed : console.Fail(scanned);
