@@ -2,13 +2,12 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <condition_variable>
 #include <cstring>
 #include <deque>
-#include <mutex>
 
 #include "base/check.h"
 #include "base/crc32c.h"
+#include "base/mutex.h"
 #include "wal/log.h"
 #include "wal/log_directory.h"
 #include "wal/segment_files.h"
@@ -48,7 +47,7 @@ class LogWriter : public Log {
 
   Status Start(FileSystem& fs, const LogListing& listing);
   // After a salvage: a new segment at once, so that the damaged ones can be released.
-  Status StartNewSegment();
+  Status StartNewSegment() ENGRAM_REQUIRES(mutex_);
 
   Result<Lsn> Append(uint8_t type, Bytes payload, const AppendOptions& options) override;
   Lsn next_lsn() const override { return {next_lsn_.load(std::memory_order_acquire)}; }
@@ -61,32 +60,30 @@ class LogWriter : public Log {
   std::string_view io_name() const override { return io_name_; }
 
  private:
-  using Guard = std::unique_lock<std::mutex>;
-
-  void AdoptSegments(const LogListing& listing, uint64_t next_lsn);
+  void AdoptSegments(const LogListing& listing, uint64_t next_lsn) ENGRAM_REQUIRES(mutex_);
 
   // Appending.
-  Status CheckWritable(Guard&) const;
-  Status MakeRoom(Guard& lock, uint64_t record_bytes, bool use_reserve);
-  bool FitsOpenGroup(uint64_t record_bytes) const;
+  Status CheckWritable() const ENGRAM_REQUIRES(mutex_);
+  Status MakeRoom(uint64_t record_bytes, bool use_reserve) ENGRAM_REQUIRES(mutex_);
+  bool FitsOpenGroup(uint64_t record_bytes) const ENGRAM_REQUIRES(mutex_);
   bool FitsSegment(const Segment& segment, uint64_t offset_bytes, uint64_t body_bytes) const;
-  void OpenGroup();
-  void SealOpenGroup();
-  void UseNextSegment();
-  Status ReserveSegment(Guard& lock, uint64_t group_bytes, bool use_reserve);
-  void AddRecord(uint8_t type, Bytes payload);
+  void OpenGroup() ENGRAM_REQUIRES(mutex_);
+  void SealOpenGroup() ENGRAM_REQUIRES(mutex_);
+  void UseNextSegment() ENGRAM_REQUIRES(mutex_);
+  Status ReserveSegment(uint64_t group_bytes, bool use_reserve) ENGRAM_REQUIRES(mutex_);
+  void AddRecord(uint8_t type, Bytes payload) ENGRAM_REQUIRES(mutex_);
 
   // Flushing.
-  Status FlushAll(Guard& lock);
-  void FlushFront(Guard& lock);
+  Status FlushAll() ENGRAM_REQUIRES(mutex_);
+  void FlushFront() ENGRAM_REQUIRES(mutex_);
   Status WriteGroup(Group& group, uint64_t durable_lsn);
   Status ActivateSegment(const Group& group);
   void SealHeader(Group& group, uint64_t durable_lsn);
-  void Latch(const Status& cause);
-  void WaitFor(Guard& lock, uint64_t sequence);
-  void WakeAfter(uint64_t sequence);
-  uint64_t SequenceOf(uint64_t lsn) const;
-  void Recycle(std::unique_ptr<Group> group);
+  void Latch(const Status& cause) ENGRAM_REQUIRES(mutex_);
+  void WaitFor(uint64_t sequence) ENGRAM_REQUIRES(mutex_);
+  void WakeAfter(uint64_t sequence) ENGRAM_REQUIRES(mutex_);
+  uint64_t SequenceOf(uint64_t lsn) const ENGRAM_REQUIRES(mutex_);
+  void Recycle(std::unique_ptr<Group> group) ENGRAM_REQUIRES(mutex_);
 
   Logger& logger_;
   const OpenOptions options_;
@@ -96,23 +93,27 @@ class LogWriter : public Log {
   std::atomic<uint64_t> durable_lsn_{0};
   std::atomic<bool> latched_{false};
 
-  mutable std::mutex mutex_;                  // protects from here to the next comment
-  std::deque<std::unique_ptr<Group>> queue_;  // not yet written, oldest first
-  bool open_ = false;                         // the last of the queue still takes records
-  std::vector<std::unique_ptr<Group>> free_groups_;
-  uint64_t next_sequence_ = 1;
-  std::deque<std::shared_ptr<Segment>> segments_;  // oldest first; groups go to the last
-  bool appending_ = false;            // the last segment takes groups, from append_offset_bytes_ on
-  uint64_t append_offset_bytes_ = 0;  // of the open group, or of the next one
-  std::unique_ptr<Segment> next_segment_;
-  bool wrote_ = false;   // since Open()
-  bool closed_ = false;  // CloseClean() was called
-  bool full_ = false;    // the last reservation failed: logged once
-  Status latch_status_;
-  bool flushing_ = false;
-  uint64_t flushing_sequence_ = 0;
-  std::array<std::condition_variable, kWaitSlots> slots_;
-  std::array<uint32_t, kWaitSlots> waiters_{};
+  mutable Mutex mutex_;
+  std::deque<std::unique_ptr<Group>> queue_
+      ENGRAM_GUARDED_BY(mutex_);                 // not yet written, oldest first
+  bool open_ ENGRAM_GUARDED_BY(mutex_) = false;  // the last of the queue still takes records
+  std::vector<std::unique_ptr<Group>> free_groups_ ENGRAM_GUARDED_BY(mutex_);
+  uint64_t next_sequence_ ENGRAM_GUARDED_BY(mutex_) = 1;
+  std::deque<std::shared_ptr<Segment>> segments_
+      ENGRAM_GUARDED_BY(mutex_);  // oldest first; groups go to the last
+  bool appending_ ENGRAM_GUARDED_BY(mutex_) =
+      false;  // the last segment takes groups, from append_offset_bytes_ on
+  uint64_t append_offset_bytes_ ENGRAM_GUARDED_BY(mutex_) =
+      0;  // of the open group, or of the next one
+  std::unique_ptr<Segment> next_segment_ ENGRAM_GUARDED_BY(mutex_);
+  bool wrote_ ENGRAM_GUARDED_BY(mutex_) = false;   // since Open()
+  bool closed_ ENGRAM_GUARDED_BY(mutex_) = false;  // CloseClean() was called
+  bool full_ ENGRAM_GUARDED_BY(mutex_) = false;    // the last reservation failed: logged once
+  Status latch_status_ ENGRAM_GUARDED_BY(mutex_);
+  bool flushing_ ENGRAM_GUARDED_BY(mutex_) = false;
+  uint64_t flushing_sequence_ ENGRAM_GUARDED_BY(mutex_) = 0;
+  std::array<CondVar, kWaitSlots> slots_;
+  std::array<uint32_t, kWaitSlots> waiters_ ENGRAM_GUARDED_BY(mutex_) = {};
 
   // Owned by the thread that set flushing_.
   std::unique_ptr<WriteQueue> io_;
@@ -145,6 +146,7 @@ Status LogWriter::Start(FileSystem& fs, const LogListing& listing) {
   next_lsn_ = last + 1;
   durable_lsn_ = last;
   if (empty) return Status::Ok();
+  MutexLock lock(mutex_);
   AdoptSegments(listing, last + 1);
   segment_number_ = recovered.end.segment;
   previous_epoch_ = recovered.end.epoch;
@@ -176,18 +178,17 @@ void LogWriter::AdoptSegments(const LogListing& listing, uint64_t next_lsn) {
 }
 
 Status LogWriter::StartNewSegment() {
-  Guard lock(mutex_);
-  ENGRAM_TRY(ReserveSegment(lock, kPageSizeBytes, true));
+  ENGRAM_TRY(ReserveSegment(kPageSizeBytes, true));
   UseNextSegment();
   OpenGroup();
   queue_.back()->flags = kGroupFlagCleanShutdown;
   wrote_ = true;
-  return FlushAll(lock);
+  return FlushAll();
 }
 
 // ---- Appending ----
 
-Status LogWriter::CheckWritable(Guard&) const {
+Status LogWriter::CheckWritable() const {
   if (latched_) return latch_status_;
   if (closed_) return Status::FailedPrecondition("the log is closed");
   return Status::Ok();
@@ -200,9 +201,9 @@ Result<Lsn> LogWriter::Append(uint8_t type, Bytes payload, const AppendOptions& 
                                    "expected a type from 1 to 255 and at most " +
                                        std::to_string(kPayloadSizeBytesMax) + " bytes");
   }
-  Guard lock(mutex_);
-  ENGRAM_TRY(CheckWritable(lock));
-  const Status room = MakeRoom(lock, kRecordHeaderSizeBytes + payload.size(), options.use_reserve);
+  MutexLock lock(mutex_);
+  ENGRAM_TRY(CheckWritable());
+  const Status room = MakeRoom(kRecordHeaderSizeBytes + payload.size(), options.use_reserve);
   if (!room.ok()) {
     if (room.code() == StatusCode::kFull && !full_) logger_.Warning("log: " + room.message());
     full_ = room.code() == StatusCode::kFull;
@@ -233,30 +234,30 @@ bool LogWriter::FitsOpenGroup(uint64_t record_bytes) const {
 }
 
 // On success there is an open group with a place for the record. May release the lock meanwhile.
-Status LogWriter::MakeRoom(Guard& lock, uint64_t record_bytes, bool use_reserve) {
+Status LogWriter::MakeRoom(uint64_t record_bytes, bool use_reserve) {
   if (!use_reserve) {
     // Without the reserve the space that is left belongs to records that may use it.
-    lock.unlock();
+    mutex_.unlock();
     const Status reserve = files_.EnsureReserve();
-    lock.lock();
+    mutex_.lock();
     ENGRAM_TRY(reserve);
-    ENGRAM_TRY(CheckWritable(lock));
+    ENGRAM_TRY(CheckWritable());
   }
   while (!FitsOpenGroup(record_bytes)) {
     SealOpenGroup();
     if (queue_.size() > kSealedGroupsMax) {
       if (flushing_) {
-        WaitFor(lock, flushing_sequence_);
+        WaitFor(flushing_sequence_);
       } else {
-        FlushFront(lock);
+        FlushFront();
       }
-      ENGRAM_TRY(CheckWritable(lock));
+      ENGRAM_TRY(CheckWritable());
     } else if (appending_ && FitsSegment(*segments_.back(), append_offset_bytes_, record_bytes)) {
       OpenGroup();
     } else if (next_segment_ && FitsSegment(*next_segment_, kPageSizeBytes, record_bytes)) {
       UseNextSegment();
     } else {
-      ENGRAM_TRY(ReserveSegment(lock, GroupSizeOnDisk(record_bytes), use_reserve));
+      ENGRAM_TRY(ReserveSegment(GroupSizeOnDisk(record_bytes), use_reserve));
     }
   }
   return Status::Ok();
@@ -293,18 +294,18 @@ void LogWriter::UseNextSegment() {
   appending_ = true;
 }
 
-Status LogWriter::ReserveSegment(Guard& lock, uint64_t group_bytes, bool use_reserve) {
+Status LogWriter::ReserveSegment(uint64_t group_bytes, bool use_reserve) {
   const LogOptions& sizes = options_.log;
   const uint64_t required = group_bytes + 2 * kPageSizeBytes;
   const uint64_t grown =
       appending_ ? std::min(2 * segments_.back()->size_bytes, sizes.segment_size_bytes_max)
                  : sizes.segment_size_bytes_min;
-  lock.unlock();
+  mutex_.unlock();
   auto taken = files_.Take({std::max(grown, required), required, use_reserve});
-  lock.lock();
+  mutex_.lock();
   if (!taken.ok()) return taken.status();
   next_segment_ = std::move(*taken);
-  return CheckWritable(lock);
+  return CheckWritable();
 }
 
 void LogWriter::AddRecord(uint8_t type, Bytes payload) {
@@ -323,16 +324,16 @@ void LogWriter::AddRecord(uint8_t type, Bytes payload) {
 
 Status LogWriter::WaitDurable(Lsn lsn) {
   if (durable() >= lsn) return Status::Ok();
-  Guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (lsn >= next_lsn()) {
     return Status::InvalidArgument("LSN " + std::to_string(lsn.value) + " was not appended");
   }
   while (durable() < lsn) {
     if (latched_) return latch_status_;
     if (flushing_) {
-      WaitFor(lock, SequenceOf(lsn.value));
+      WaitFor(SequenceOf(lsn.value));
     } else {
-      FlushFront(lock);
+      FlushFront();
     }
   }
   return Status::Ok();
@@ -345,29 +346,29 @@ uint64_t LogWriter::SequenceOf(uint64_t lsn) const {
   return flushing_sequence_;
 }
 
-void LogWriter::WaitFor(Guard& lock, uint64_t sequence) {
+void LogWriter::WaitFor(uint64_t sequence) {
   const size_t slot = sequence % kWaitSlots;
   ++waiters_[slot];
-  slots_[slot].wait(lock);
+  slots_[slot].Wait(mutex_);
   --waiters_[slot];
 }
 
 // Wakes all who wait for this group, and one who waits for a later one: it writes that.
 void LogWriter::WakeAfter(uint64_t sequence) {
-  slots_[sequence % kWaitSlots].notify_all();
+  slots_[sequence % kWaitSlots].NotifyAll();
   if (latched_) {
-    for (auto& slot : slots_) slot.notify_all();
+    for (auto& slot : slots_) slot.NotifyAll();
     return;
   }
   for (const auto& group : queue_) {
     if (waiters_[group->sequence % kWaitSlots] == 0) continue;
-    slots_[group->sequence % kWaitSlots].notify_one();
+    slots_[group->sequence % kWaitSlots].NotifyOne();
     return;
   }
 }
 
 // REQUIRES: !flushing_ and a group in the queue. Releases the lock while it writes.
-void LogWriter::FlushFront(Guard& lock) {
+void LogWriter::FlushFront() {
   ENGRAM_CHECK(!flushing_ && !queue_.empty());
   if (queue_.size() == 1) SealOpenGroup();
   std::unique_ptr<Group> group = std::move(queue_.front());
@@ -375,9 +376,9 @@ void LogWriter::FlushFront(Guard& lock) {
   flushing_ = true;
   flushing_sequence_ = group->sequence;
   const uint64_t durable_lsn = durable_lsn_;
-  lock.unlock();
+  mutex_.unlock();
   const Status written = WriteGroup(*group, durable_lsn);
-  lock.lock();
+  mutex_.lock();
   flushing_ = false;
   if (written.ok()) {
     group->segment->active = true;
@@ -450,12 +451,12 @@ Status LogWriter::WriteGroup(Group& group, uint64_t durable_lsn) {
   return Status::Ok();
 }
 
-Status LogWriter::FlushAll(Guard& lock) {
+Status LogWriter::FlushAll() {
   while (!latched_ && (flushing_ || !queue_.empty())) {
     if (flushing_) {
-      WaitFor(lock, flushing_sequence_);
+      WaitFor(flushing_sequence_);
     } else {
-      FlushFront(lock);
+      FlushFront();
     }
   }
   return latch_status_;
@@ -464,13 +465,13 @@ Status LogWriter::FlushAll(Guard& lock) {
 // ---- The rest ----
 
 Status LogWriter::CloseClean() {
-  Guard lock(mutex_);
+  MutexLock lock(mutex_);
   const bool was_closed = std::exchange(closed_, true);
-  ENGRAM_TRY(FlushAll(lock));
+  ENGRAM_TRY(FlushAll());
   if (was_closed || !wrote_) return Status::Ok();
   OpenGroup();
   queue_.back()->flags = kGroupFlagCleanShutdown;
-  return FlushAll(lock);
+  return FlushAll();
 }
 
 Status LogWriter::ReleaseBelow(Lsn lsn) {
@@ -478,7 +479,7 @@ Status LogWriter::ReleaseBelow(Lsn lsn) {
     std::shared_ptr<Segment> oldest;
     uint64_t wanted_size_bytes = 0;
     {
-      Guard lock(mutex_);
+      MutexLock lock(mutex_);
       if (latched_) return latch_status_;
       // The last active segment stays: it carries epoch, number and LSN on.
       if (segments_.size() < 2 || !segments_[1]->active) return Status::Ok();
@@ -490,7 +491,7 @@ Status LogWriter::ReleaseBelow(Lsn lsn) {
     }
     const Status retired = files_.Retire(*oldest, wanted_size_bytes);
     if (!retired.ok()) {
-      Guard lock(mutex_);
+      MutexLock lock(mutex_);
       segments_.push_front(std::move(oldest));
       return retired;
     }
@@ -499,7 +500,7 @@ Status LogWriter::ReleaseBelow(Lsn lsn) {
 
 uint64_t LogWriter::size_bytes() const {
   const uint64_t spare_bytes = files_.spare_bytes();
-  Guard lock(mutex_);
+  MutexLock lock(mutex_);
   uint64_t bytes = spare_bytes + (next_segment_ ? next_segment_->size_bytes : 0);
   for (const auto& segment : segments_) bytes += segment->size_bytes;
   return bytes;

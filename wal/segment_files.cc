@@ -21,7 +21,7 @@ SegmentFiles::SegmentFiles(FileSystem& fs, std::string directory, Uuid store_uui
     : fs_(fs), directory_(std::move(directory)), store_uuid_(store_uuid), options_(options) {}
 
 Status SegmentFiles::Adopt(const LogListing& listing) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   for (const std::string& path : listing.temporaries) ENGRAM_TRY(fs_.Unlink(path));
   for (const SpareFile& file : listing.spares) {
     next_serial_ = std::max(next_serial_, file.serial + 1);
@@ -71,7 +71,7 @@ Result<SegmentFiles::Spare> SegmentFiles::CreateSpare(uint64_t size_bytes) {
 }
 
 Status SegmentFiles::EnsureReserve() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (!spares_.empty()) return Status::Ok();
   ENGRAM_ASSIGN_OR_RETURN(auto spare, CreateSpare(options_.segment_size_bytes_min));
   spares_.push_back(std::move(spare));
@@ -83,7 +83,7 @@ Result<SegmentFiles::Spare> SegmentFiles::FindSpare(const Request& request) {
       std::max_element(spares_.begin(), spares_.end(),
                        [](const Spare& a, const Spare& b) { return a.size_bytes < b.size_bytes; });
   const bool fits = largest != spares_.end() && largest->size_bytes >= request.required_bytes;
-  const auto take_largest = [&] {
+  const auto take_largest = [&]() ENGRAM_REQUIRES(mutex_) {
     Spare taken = *largest;
     spares_.erase(largest);
     return taken;
@@ -98,7 +98,7 @@ Result<SegmentFiles::Spare> SegmentFiles::FindSpare(const Request& request) {
 }
 
 Result<std::unique_ptr<Segment>> SegmentFiles::Take(const Request& request) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   ENGRAM_ASSIGN_OR_RETURN(const Spare taken, FindSpare(request));
   auto segment = std::make_unique<Segment>();
   segment->size_bytes = taken.size_bytes;
@@ -109,7 +109,7 @@ Result<std::unique_ptr<Segment>> SegmentFiles::Take(const Request& request) {
 }
 
 Status SegmentFiles::Activate(Segment* segment, SegmentHeader header) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   header.store_uuid = store_uuid_;
   header.size_bytes = segment->size_bytes;
   header.recycled = segment->recycled;
@@ -125,7 +125,7 @@ Status SegmentFiles::Activate(Segment* segment, SegmentHeader header) {
 }
 
 Status SegmentFiles::Retire(const Segment& segment, uint64_t wanted_size_bytes) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   const bool recycle = segment.size_bytes >= wanted_size_bytes && spares_.size() < kSparesMax;
   if (recycle) {
     const std::string path = NextSparePath();
@@ -139,7 +139,7 @@ Status SegmentFiles::Retire(const Segment& segment, uint64_t wanted_size_bytes) 
 }
 
 uint64_t SegmentFiles::spare_bytes() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   uint64_t bytes = 0;
   for (const Spare& spare : spares_) bytes += spare.size_bytes;
   return bytes;

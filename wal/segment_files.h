@@ -4,11 +4,11 @@
 #define ENGRAM_WAL_SEGMENT_FILES_H_
 
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "base/file_system.h"
+#include "base/mutex.h"
 #include "wal/log_directory.h"
 #include "wal/log_options.h"
 
@@ -58,10 +58,10 @@ class SegmentFiles {
     uint64_t size_bytes = 0;
     bool recycled = false;
   };
-  Result<Spare> FindSpare(const Request& request);
-  Result<Spare> CreateSpare(uint64_t size_bytes);
+  Result<Spare> FindSpare(const Request& request) ENGRAM_REQUIRES(mutex_);
+  Result<Spare> CreateSpare(uint64_t size_bytes) ENGRAM_REQUIRES(mutex_);
   Status WriteZeros(const std::string& path, uint64_t size_bytes);
-  std::string NextSparePath();
+  std::string NextSparePath() ENGRAM_REQUIRES(mutex_);
   Status CheckRoom(uint64_t size_bytes) const;
 
   FileSystem& fs_;
@@ -69,9 +69,9 @@ class SegmentFiles {
   const Uuid store_uuid_;
   const LogOptions options_;
 
-  mutable std::mutex mutex_;  // protects what follows, and the names in the directory
-  std::vector<Spare> spares_;
-  uint64_t next_serial_ = 1;
+  mutable Mutex mutex_;  // protects the names in the directory, too
+  std::vector<Spare> spares_ ENGRAM_GUARDED_BY(mutex_);
+  uint64_t next_serial_ ENGRAM_GUARDED_BY(mutex_) = 1;
 };
 
 }  // namespace engram::wal
