@@ -31,7 +31,7 @@ Status StoreImpl::ApplyFrozen() {
   MemtableList tables;
   Lsn target;
   {
-    std::lock_guard lock(stage_mutex_);
+    MutexLock lock(stage_mutex_);
     if (!tables_.back()->empty()) tables_.push_back(std::make_shared<Memtable>());
     tables.assign(tables_.begin(), tables_.end() - 1);
     if (tables.empty()) return Status::Ok();
@@ -48,13 +48,13 @@ Status StoreImpl::ApplyFrozen() {
     return status;
   }
   {
-    std::lock_guard lock(stage_mutex_);
+    MutexLock lock(stage_mutex_);
     uint64_t freed = 0;
     for (const auto& table : tables) freed += table->size_bytes();
     tables_.erase(tables_.begin(), tables_.begin() + static_cast<ptrdiff_t>(tables.size()));
     pending_bytes_.fetch_sub(freed);
   }
-  room_.notify_all();
+  room_.NotifyAll();
   return Status::Ok();
 }
 
@@ -97,7 +97,7 @@ Status StoreImpl::CommitLmdb(std::unique_ptr<lmdb::WriteTxn> txn, Lsn applied, b
     return FullIfNoSpace(committed);
   }
   {
-    std::lock_guard lock(stage_mutex_);
+    MutexLock lock(stage_mutex_);
     // This commit's flush proves the one before it, unless that flush was tried and failed before.
     if (!last_commit_failed_) previous_applied_ = Lsn{applied_.load()};
     last_commit_failed_ = false;

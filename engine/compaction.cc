@@ -189,7 +189,7 @@ Result<CompactReport> StoreImpl::Compact(const CompactOptions& options) {
   }
   store_file_ = swapped;
   {
-    std::lock_guard lock(stage_mutex_);
+    MutexLock lock(stage_mutex_);
     lmdb_ = std::move(next);
     applied_txn_id_ = 0;
   }

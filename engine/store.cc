@@ -51,7 +51,7 @@ Status StoreImpl::CloseOnce() {
 }
 
 void StoreImpl::Latch(const Status& status) {
-  std::lock_guard lock(latch_mutex_);
+  MutexLock lock(latch_mutex_);
   if (!latched_.ok()) return;
   latched_ = Status::Fatal("the store is latched after an error: " + status.message(),
                            "close the store and open it again; nothing acknowledged is lost");
@@ -63,7 +63,7 @@ Status StoreImpl::CheckWritable() {
   if (read_only()) return Status::FailedPrecondition("the store is open read-only");
   if (closed_ && log_ == nullptr) return Status::FailedPrecondition("the store is closed");
   if (!is_latched_.load()) return Status::Ok();
-  std::lock_guard lock(latch_mutex_);
+  MutexLock lock(latch_mutex_);
   return latched_;
 }
 
@@ -80,8 +80,8 @@ Status StoreImpl::WaitForRoom() {
                           "free space on the device; the store goes on by itself");
     }
     Applier::Shared().Wake();
-    std::unique_lock lock(stage_mutex_);
-    room_.wait_for(lock, std::chrono::milliseconds(100));
+    MutexLock lock(stage_mutex_);
+    room_.WaitFor(stage_mutex_, std::chrono::milliseconds(100));
   }
   return Status::Ok();
 }
@@ -99,7 +99,7 @@ Result<Lsn> StoreImpl::StageChanges(std::string payload, const wal::Log::AppendO
                           log_->Append(kLogRecordChangeSet, AsBytes(payload), append));
   ChangeSet changes;
   ENGRAM_CHECK(DecodeChangeSet(AsBytes(payload), &changes).ok());
-  std::lock_guard lock(stage_mutex_);
+  MutexLock lock(stage_mutex_);
   Memtable& active = *tables_.back();
   const uint64_t before = active.size_bytes();
   active.Insert(lsn, std::move(payload), changes);
@@ -124,7 +124,7 @@ Status StoreImpl::WaitDurable(Lsn lsn) {
     return status;
   }
   {
-    std::lock_guard lock(stage_mutex_);
+    MutexLock lock(stage_mutex_);
     // What is durable is visible once it is in a memtable: staging runs behind the append.
     const uint64_t newest = std::min(log_->durable().value, staged_.value);
     if (newest > visible_.load()) visible_.store(newest, std::memory_order_release);
@@ -139,7 +139,7 @@ Result<ReadState> StoreImpl::OpenReadState(bool latest) {
   for (;;) {
     ReadState state;
     {
-      std::lock_guard lock(stage_mutex_);
+      MutexLock lock(stage_mutex_);
       state.environment = lmdb_;
     }
     if (state.environment == nullptr) {
@@ -148,7 +148,7 @@ Result<ReadState> StoreImpl::OpenReadState(bool latest) {
     ENGRAM_ASSIGN_OR_RETURN(state.txn, state.environment->BeginRead());
     uint64_t known_txn_id = 0;
     {
-      std::lock_guard lock(stage_mutex_);
+      MutexLock lock(stage_mutex_);
       if (state.environment != lmdb_ || state.txn->id() < applied_txn_id_) continue;
       state.tables.assign(tables_.begin(), tables_.end());
       state.visible = latest ? staged_ : Lsn{visible_.load()};
@@ -205,7 +205,7 @@ Status StoreImpl::LogBulkMarker(Lsn lsn, uint64_t next_node_key, uint64_t next_v
 }
 
 void StoreImpl::PublishBulk(Lsn lsn) {
-  std::lock_guard lock(stage_mutex_);
+  MutexLock lock(stage_mutex_);
   staged_ = lsn;
   visible_.store(lsn.value, std::memory_order_release);
 }
@@ -232,7 +232,7 @@ StoreInfo StoreImpl::Info() {
   info.applied = Lsn{applied_.load()};
   info.durable = Lsn{visible_.load()};
   if (log_ != nullptr) info.log_io = std::string(log_->io_name());
-  std::lock_guard lock(stage_mutex_);
+  MutexLock lock(stage_mutex_);
   if (lmdb_ == nullptr) return info;
   Result<uint64_t> used = lmdb_->UsedBytes();
   if (used.ok()) info.used_bytes = *used;

@@ -115,7 +115,7 @@ Status StoreImpl::OpenGeneration(bool create) {
       lmdb::Environment::Open(
           {.path = path, .map_size_bytes = map_size_bytes, .read_only = read_only()}));
   {
-    std::lock_guard lock(stage_mutex_);
+    MutexLock lock(stage_mutex_);
     lmdb_ = std::move(opened);
     applied_txn_id_ = 0;
   }
@@ -200,8 +200,9 @@ Status StoreImpl::LoadMeta() {
   ENGRAM_ASSIGN_OR_RETURN(const uint64_t applied, get_u64(kMetaApplied));
   applied_.store(applied);
   visible_.store(applied);
-  staged_ = Lsn{applied};
   recovery_.applied = Lsn{applied};
+  MutexLock lock(stage_mutex_);
+  staged_ = Lsn{applied};
   applied_txn_id_ = txn->id();
   return Status::Ok();
 }
@@ -222,39 +223,43 @@ Status StoreImpl::RemoveStrayGenerations() {
   return Status::Ok();
 }
 
+Status StoreImpl::ReplayRecord(const wal::LogRecord& record) {
+  if (record.type != kLogRecordChangeSet) {
+    return Status::Unsupported(
+        "the log holds a record of type " + std::to_string(record.type) + ", expected 1",
+        "use the version of the program that wrote the store");
+  }
+  MutexLock lock(stage_mutex_);
+  if (!read_only() && tables_.back()->size_bytes() > options_.overlay_size_bytes_max) {
+    tables_.push_back(std::make_shared<Memtable>());
+  }
+  Memtable& table = *tables_.back();
+  const uint64_t before = table.size_bytes();
+  ENGRAM_TRY(table.InsertCopy(record.lsn, record.payload));
+  pending_bytes_.fetch_add(table.size_bytes() - before);
+  next_node_key_ = table.next_node_key();
+  next_vector_key_ = table.next_vector_key();
+  staged_ = record.lsn;
+  ++recovery_.records_replayed;
+  return Status::Ok();
+}
+
 Status StoreImpl::ReplayLog() {
   wal::RecoverOptions recover;
   recover.directory = JoinPath(options_.directory, "log");
   recover.store_uuid = store_file_.store_uuid;
   recover.applied = recovery_.applied;
   recover.salvage = options_.salvage;
-  Memtable* table = tables_.back().get();
   ENGRAM_ASSIGN_OR_RETURN(
-      log_recovery_,
-      wal::Recover(environment_.fs, recover, [&](const wal::LogRecord& record) -> Status {
-        if (record.type != kLogRecordChangeSet) {
-          return Status::Unsupported(
-              "the log holds a record of type " + std::to_string(record.type) + ", expected 1",
-              "use the version of the program that wrote the store");
-        }
-        if (!read_only() && table->size_bytes() > options_.overlay_size_bytes_max) {
-          tables_.push_back(std::make_shared<Memtable>());
-          table = tables_.back().get();
-        }
-        const uint64_t before = table->size_bytes();
-        ENGRAM_TRY(table->InsertCopy(record.lsn, record.payload));
-        pending_bytes_.fetch_add(table->size_bytes() - before);
-        next_node_key_ = table->next_node_key();
-        next_vector_key_ = table->next_vector_key();
-        staged_ = record.lsn;
-        ++recovery_.records_replayed;
-        return Status::Ok();
+      log_recovery_, wal::Recover(environment_.fs, recover, [this](const wal::LogRecord& record) {
+        return ReplayRecord(record);
       }));
   recovery_.recovered = std::max(recovery_.applied, log_recovery_.last);
   recovery_.torn_tail = log_recovery_.torn;
   recovery_.torn_detail = log_recovery_.detail;
   recovery_.lost = log_recovery_.lost;
   if (log_recovery_.torn) environment_.logger.Warning("torn log tail: " + log_recovery_.detail);
+  MutexLock lock(stage_mutex_);
   if (read_only()) visible_.store(staged_.value);
   const std::string key(kMetaMode);
   for (const auto& memtable : tables_) {
@@ -275,6 +280,7 @@ Status StoreImpl::OpenLog() {
   open.applied = Lsn{applied_.load()};
   open.log = options_.log;
   ENGRAM_ASSIGN_OR_RETURN(log_, wal::Log::Open(environment_.fs, environment_.logger, open));
+  MutexLock lock(stage_mutex_);
   visible_.store(staged_.value);
   return Status::Ok();
 }

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "base/mutex.h"
 #include "engine/internal/change_set.h"
 #include "engine/internal/digest_rows.h"
 #include "engine/internal/lmdb.h"
@@ -103,6 +104,7 @@ class StoreImpl final : public Store {
   Status LoadMeta();
   Status RemoveStrayGenerations();
   Status ReplayLog();
+  Status ReplayRecord(const wal::LogRecord& record);
   Status OpenLog();
   Status CloseOnce();
   Result<uint64_t> MapSize();
@@ -134,18 +136,20 @@ class StoreImpl final : public Store {
   // The flush in a failed commit was also that of the meta page before it.
   bool last_commit_failed_ = false;
 
-  std::mutex stage_mutex_;
-  std::condition_variable room_;
-  std::vector<std::shared_ptr<Memtable>> tables_;  // oldest first; the last one takes writes
-  Lsn staged_;                                     // newest LSN in a memtable
-  uint64_t applied_txn_id_ = 0;                    // LMDB transaction that brought applied_
+  Mutex stage_mutex_;
+  CondVar room_;
+  // Oldest first; the last one takes writes.
+  std::vector<std::shared_ptr<Memtable>> tables_ ENGRAM_GUARDED_BY(stage_mutex_);
+  Lsn staged_ ENGRAM_GUARDED_BY(stage_mutex_);  // newest LSN in a memtable
+  // LMDB transaction that brought applied_.
+  uint64_t applied_txn_id_ ENGRAM_GUARDED_BY(stage_mutex_) = 0;
   std::atomic<uint64_t> visible_{0};
   std::atomic<uint64_t> applied_{0};
   std::atomic<uint64_t> pending_bytes_{0};
   std::atomic<Mode> mode_{Mode::kLegacy};
 
-  std::mutex latch_mutex_;
-  Status latched_;  // guarded by latch_mutex_
+  Mutex latch_mutex_;
+  Status latched_ ENGRAM_GUARDED_BY(latch_mutex_);
   std::atomic<bool> is_latched_{false};
   std::atomic<bool> full_{false};  // the device or the map has no room; cleared by a commit
   std::atomic<bool> closed_{false};
