@@ -65,13 +65,23 @@ SpaceMigration::SpaceMigration(const JobContext& context, const MigrateOptions& 
 Result<json> SpaceMigration::Run() {
   ENGRAM_TRY(Open());
   ENGRAM_TRY(BeginJob());
-  if (source_.source != nullptr) ENGRAM_TRY(IngestSource());
+  if (source_.source != nullptr) {
+    ENGRAM_TRY(Timed(&ingest_seconds_, [this] { return IngestSource(); }));
+  }
   ENGRAM_TRY(EnterDualMode());
-  ENGRAM_TRY(Convert());
-  ENGRAM_TRY(Verify());
+  ENGRAM_TRY(Timed(&convert_seconds_, [this] { return Convert(); }));
+  ENGRAM_TRY(Timed(&verify_seconds_, [this] { return Verify(); }));
   ENGRAM_TRY(Finish());
   ENGRAM_TRY(store_->Close());
   return Report();
+}
+
+template <typename Phase>
+Status SpaceMigration::Timed(double* seconds, Phase phase) {
+  const uint64_t begun_ns = context_.environment.clock.MonotonicNs();
+  Status status = phase();
+  *seconds = static_cast<double>(context_.environment.clock.MonotonicNs() - begun_ns) / 1e9;
+  return status;
 }
 
 Status SpaceMigration::Open() {
@@ -329,6 +339,9 @@ json SpaceMigration::Report() {
       {"seconds_predicted",
        PredictSeconds(found, job_.counters.converted) + (ingest_ ? ingest_->seconds_predicted : 0)},
       {"seconds", seconds},
+      {"ingest_seconds", ingest_seconds_},
+      {"convert_seconds", convert_seconds_},
+      {"verify_seconds", verify_seconds_},
       {"nodes_per_second", seconds > 0 ? static_cast<double>(found) / seconds : 0},
       {"resident_anon_peak_bytes", budget_.peak_bytes()},
       {"checkpoint",

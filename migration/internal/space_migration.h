@@ -53,6 +53,8 @@ class SpaceMigration {
   Status Verify();
   Status Finish();
   Status EnterState(JobState state);
+  template <typename Phase>
+  Status Timed(double* seconds, Phase phase);
   Status SaveCheckpoint(const CoverageLedger& receipts, uint64_t nodes);
   Result<engine::DigestState> Digests();
   IngestHooks HooksOfIngest();
@@ -82,6 +84,9 @@ class SpaceMigration {
   uint64_t used_bytes_before_ = 0;
   uint64_t used_bytes_after_ = 0;
   uint64_t bytes_predicted_ = 0;
+  double ingest_seconds_ = 0;
+  double convert_seconds_ = 0;
+  double verify_seconds_ = 0;
 };
 
 // The same report, predicted; creates and changes nothing.

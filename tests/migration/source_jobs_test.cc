@@ -9,6 +9,7 @@
 #include "migration/checkpoint.h"
 #include "tests/migration/migration_fixture.h"
 #include "tests/migration/planted_faults.h"
+#include "tests/testing/generated_log.h"
 
 namespace engram::migration {
 namespace {
@@ -233,6 +234,27 @@ TEST_F(SourceJobs, WhatWasWrittenOrDeletedHereIsNotComparedWithTheSource) {
   }
   const json report = CheckedAgainst(source, "default");
   EXPECT_TRUE(report["ok"]) << report.dump(1);
+}
+
+TEST_F(SourceJobs, AHundredThousandNodesStayWithinTheMemoryBudget) {
+  const char* scale = getenv("ENGRAM_TEST_SCALE");
+  const bool sanitizer = scale != nullptr && std::string(scale) == "sanitizer";
+  const std::string count = sanitizer ? "3000" : "100000";
+  const std::string source = root_.Join("generated");
+  testing::GenerateLog(source, "--records " + count + " --seed 4 --layouts E0,E3,M >/dev/null",
+                       /*manifest=*/false);
+  MigrateOptions options = From(source);
+  options.memory_budget_mb = 64;
+  const json report = MigrateOnce(options);
+  EXPECT_TRUE(report["ok"]) << report.dump(1);
+  const json& space = report["spaces"][0];
+  EXPECT_EQ(space["digest"]["source"], space["digest"]["after"]);
+  EXPECT_EQ(space["remaining_old"], 0);
+  // Sanitizers keep shadow memory of their own.
+  if (!sanitizer) {
+    EXPECT_LE(space["resident_anon_peak_bytes"].get<uint64_t>(), (64u + 64u) << 20);
+    EXPECT_GT(space["resident_anon_peak_bytes"].get<uint64_t>(), 1u << 20);
+  }
 }
 
 TEST_F(SourceJobs, BadSourcesAreRefusedAndLeaveNothingBehind) {
