@@ -25,6 +25,7 @@ constexpr uint64_t kFixedPayloadBytes = 3144;
 // Anonymous memory that one written record costs until its commit: LMDB's dirty pages.
 constexpr uint64_t kDirtyBytesPerRecord = 5200;
 constexpr uint64_t kCommitRecordsMax = 32768;
+constexpr uint64_t kBatchBytesPerRecord = 4096;
 constexpr uint64_t kBytesPerIdRow = 100;
 // What a commit can be expected to write per second, for predictions.
 constexpr double kStoreBytesPerSecond = 600e6;
@@ -53,6 +54,7 @@ class IngestJob {
     started_ns_ = environment_.clock.MonotonicNs();
     ENGRAM_TRY(Index());
     ENGRAM_TRY(Plan());
+    ENGRAM_TRY(Match());
     ENGRAM_TRY(Predict());
     if (!counts_only_) ENGRAM_TRY(Reserve());
     Status status = Write();
@@ -67,6 +69,7 @@ class IngestJob {
  private:
   Status Index();
   Status Plan();
+  Status Match();
   Status Predict();
   Status Reserve();
   Status Write();
@@ -121,11 +124,18 @@ Status IngestJob::Index() {
     }
   }
   ENGRAM_ASSIGN_OR_RETURN(index_, SourceIndex::Build(environment_.fs, space_, index));
-  indexed_ns_ = environment_.clock.MonotonicNs();
   report_.source = index_->counters();
-  report_.source_hash = index_->source_hash();
   report_.found = index_->found();
   report_.deleted = index_->deleted();
+  return Status::Ok();
+}
+
+// Needs the hashes, which are taken beside the scan and the plan.
+Status IngestJob::Match() {
+  ENGRAM_TRY(index_->WaitForHashes());
+  indexed_ns_ = environment_.clock.MonotonicNs();
+  report_.source_hash = index_->source_hash();
+  const KnownSource* candidate = CandidateOf(known_, directory_, space_);
   ENGRAM_ASSIGN_OR_RETURN(report_.origin, MatchSource(known_, candidate, directory_, *index_));
   if (report_.origin != 0) report_.continued = !known_[report_.origin - 1].complete;
   return hooks_.indexed ? hooks_.indexed(index_->extents()) : Status::Ok();
@@ -136,7 +146,9 @@ PlanOptions IngestJob::MakePlanOptions() {
   return {environment_.fs, temporary_directory_, rows, hooks_.cancel};
 }
 
-Status IngestJob::Plan() { return MakePlan(MakePlanOptions(), store_, index_.get(), &plan_); }
+Status IngestJob::Plan() {
+  return MakePlan(MakePlanOptions(), store_, !counts_only_, index_.get(), &plan_);
+}
 
 // Bytes from the index alone; the same in a dry run and before a real one.
 Status IngestJob::Predict() {
@@ -186,7 +198,11 @@ Status IngestJob::Write() {
   pipeline.workers = std::max<uint32_t>(1, options_.workers);
   pipeline.records_max = std::clamp<uint64_t>(options_.batch_size, 1, 4096);
   pipeline.bytes_max = std::clamp<uint64_t>(
-      options_.memory_budget_bytes / 8 / (2 * pipeline.workers + 2), 1u << 20, 8u << 20);
+      std::min(options_.memory_budget_bytes / 64, pipeline.records_max * kBatchBytesPerRecord),
+      1u << 20, 8u << 20);
+  uint64_t batch_bytes = pipeline.bytes_max + pipeline.bytes_max / 4;
+  pipeline.batches_max =
+      std::clamp<uint64_t>(options_.memory_budget_bytes / 6 / batch_bytes, 2, 64);
   IngestWriter writer(counts_only_ ? nullptr : store_, report_.origin, plan_,
                       {commit, options_.checkpoint_interval, report_.source_hash}, hooks_,
                       &totals_);

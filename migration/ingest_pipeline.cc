@@ -45,7 +45,7 @@ class Pipeline {
         origin_(origin),
         work_(work),
         ranges_(Cut(options, index, work)),
-        in_flight_max_(2 * options.workers + 1) {}
+        in_flight_max_(std::max<uint64_t>(options.batches_max, options.workers + 1)) {}
 
   Status Run(uint32_t workers, const std::function<Status(IngestBatch&)>& write) {
     std::vector<std::thread> threads;
@@ -64,15 +64,9 @@ class Pipeline {
   using BatchPtr = std::unique_ptr<IngestBatch>;
 
   Status Consume(const std::function<Status(IngestBatch&)>& write) {
+    BatchBuilder builder(index_, store_, origin_);
     for (uint64_t i = 0; i < ranges_.size(); ++i) {
-      BatchPtr batch;
-      {
-        std::unique_lock<std::mutex> lock(mutex_);
-        changed_.wait(lock, [&] { return !error_.ok() || ready_.contains(i); });
-        if (!error_.ok()) return error_;
-        batch = std::move(ready_[i]);
-        ready_.erase(i);
-      }
+      ENGRAM_ASSIGN_OR_RETURN(BatchPtr batch, Await(i, &builder));
       ENGRAM_TRY(write(*batch));
       {
         std::lock_guard<std::mutex> lock(mutex_);
@@ -84,33 +78,58 @@ class Pipeline {
     return Status::Ok();
   }
 
+  // Batch `i`; fills others on this thread until it is there.
+  Result<BatchPtr> Await(uint64_t i, BatchBuilder* builder) {
+    while (true) {
+      uint64_t taken = 0;
+      BatchPtr mine;
+      {
+        std::unique_lock<std::mutex> lock(mutex_);
+        changed_.wait(lock, [&] { return !error_.ok() || ready_.contains(i) || MayTake(); });
+        if (!error_.ok()) return error_;
+        if (auto found = ready_.find(i); found != ready_.end()) {
+          BatchPtr batch = std::move(found->second);
+          ready_.erase(found);
+          return batch;
+        }
+        mine = TakeLocked(&taken);
+      }
+      Fill(builder, taken, std::move(mine));
+    }
+  }
+
   void Work() {
     BatchBuilder builder(index_, store_, origin_);
     while (true) {
       uint64_t i = 0;
-      BatchPtr batch = Take(&i);
-      if (!batch) return;
-      Status status = builder.Build(work_, ranges_[i].first, ranges_[i].last, batch.get());
+      BatchPtr batch;
       {
-        std::lock_guard<std::mutex> lock(mutex_);
-        if (status.ok()) {
-          ready_[i] = std::move(batch);
-        } else if (error_.ok()) {
-          error_ = status;
-          stop_ = true;
-        }
+        std::unique_lock<std::mutex> lock(mutex_);
+        changed_.wait(lock, [&] { return stop_ || taken_ == ranges_.size() || MayTake(); });
+        if (stop_ || taken_ == ranges_.size()) return;
+        batch = TakeLocked(&i);
       }
-      changed_.notify_all();
+      Fill(&builder, i, std::move(batch));
     }
   }
 
-  // The next batch to fill; null at the end.
-  BatchPtr Take(uint64_t* i) {
-    std::unique_lock<std::mutex> lock(mutex_);
-    changed_.wait(lock, [&] {
-      return stop_ || taken_ == ranges_.size() || taken_ < written_ + in_flight_max_;
-    });
-    if (stop_ || taken_ == ranges_.size()) return nullptr;
+  void Fill(BatchBuilder* builder, uint64_t i, BatchPtr batch) {
+    Status status = builder->Build(work_, ranges_[i].first, ranges_[i].last, batch.get());
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      if (status.ok()) {
+        ready_[i] = std::move(batch);
+      } else if (error_.ok()) {
+        error_ = status;
+        stop_ = true;
+      }
+    }
+    changed_.notify_all();
+  }
+
+  // REQUIRES: mutex_ held, for this and the next.
+  bool MayTake() const { return taken_ < ranges_.size() && taken_ < written_ + in_flight_max_; }
+  BatchPtr TakeLocked(uint64_t* i) {
     *i = taken_++;
     if (free_.empty()) return std::make_unique<IngestBatch>();
     BatchPtr batch = std::move(free_.back());

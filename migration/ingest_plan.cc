@@ -21,12 +21,6 @@ Result<bool> HasIds(ReadView& view) {
   return any;
 }
 
-// A row of the uuid table to be.
-struct UuidRow {
-  Uuid uuid;
-  uint64_t work = 0;
-};
-
 // Inserts rows in table order, committing now and then.
 class IdWriter {
  public:
@@ -80,46 +74,37 @@ Status ReserveKeys(BulkTxn& txn, IngestPlan* plan) {
   return Status::Ok();
 }
 
-Status EnterIds(const PlanOptions& options, const SourceIndex& index, const IngestPlan& plan,
-                IdWriter* writer) {
-  const uint64_t first = plan.work.size() - plan.fresh;
-  MappedVector<uint64_t> sorted;
-  ENGRAM_TRY(sorted.Create(options.fs, options.temporary_directory));
-  ENGRAM_TRY(sorted.Resize(plan.fresh));
-  for (uint64_t i = 0; i < plan.fresh; ++i) sorted[i] = first + i;
-  auto id_of = [&](uint64_t work) { return index.id(plan.work[work].index_id); };
-  std::sort(&sorted[0], &sorted[0] + plan.fresh,
+Status SortIds(const PlanOptions& options, const SourceIndex& index, IngestPlan* plan) {
+  const uint64_t first = plan->work.size() - plan->fresh;
+  auto& rows = plan->by_id;
+  ENGRAM_TRY(rows.Create(options.fs, options.temporary_directory));
+  ENGRAM_TRY(rows.Resize(plan->fresh));
+  for (uint64_t i = 0; i < plan->fresh; ++i) rows[i] = first + i;
+  auto id_of = [&](uint64_t work) { return index.id(plan->work[work].index_id); };
+  std::sort(&rows[0], &rows[0] + plan->fresh,
             [&](uint64_t a, uint64_t b) { return id_of(a) < id_of(b); });
-  for (uint64_t i = 0; i < plan.fresh; ++i) {
-    std::string key = engine::EncodeIdKey(id_of(sorted[i]));
-    ENGRAM_TRY(writer->Put(Table::kIds, AsBytes(key), plan.work[sorted[i]].key));
-  }
   return Status::Ok();
 }
 
-Status EnterUuids(const PlanOptions& options, const SpaceId& space, const SourceIndex& index,
-                  const IngestPlan& plan, IdWriter* writer) {
-  const uint64_t first = plan.work.size() - plan.fresh;
-  MappedVector<UuidRow> sorted;
-  ENGRAM_TRY(sorted.Create(options.fs, options.temporary_directory));
-  ENGRAM_TRY(sorted.Resize(plan.fresh));
-  for (uint64_t i = 0; i < plan.fresh; ++i) {
-    std::string_view id = index.id(plan.work[first + i].index_id);
-    sorted[i] = {engine::NodeUuid(space, id), first + i};
+Status SortUuids(const PlanOptions& options, const SpaceId& space, const SourceIndex& index,
+                 IngestPlan* plan) {
+  const uint64_t first = plan->work.size() - plan->fresh;
+  auto& rows = plan->by_uuid;
+  ENGRAM_TRY(rows.Create(options.fs, options.temporary_directory));
+  ENGRAM_TRY(rows.Resize(plan->fresh));
+  for (uint64_t i = 0; i < plan->fresh; ++i) {
+    std::string_view id = index.id(plan->work[first + i].index_id);
+    rows[i] = {engine::NodeUuid(space, id), first + i};
   }
-  std::sort(&sorted[0], &sorted[0] + plan.fresh,
+  std::sort(&rows[0], &rows[0] + plan->fresh,
             [](const UuidRow& a, const UuidRow& b) { return a.uuid < b.uuid; });
-  for (uint64_t i = 0; i < plan.fresh; ++i) {
-    NodeKey key = plan.work[sorted[i].work].key;
-    ENGRAM_TRY(writer->Put(Table::kUuids, sorted[i].uuid.bytes, key));
-  }
   return Status::Ok();
 }
 
 }  // namespace
 
-Status MakePlan(const PlanOptions& options, engine::Store* store, SourceIndex* index,
-                IngestPlan* plan) {
+Status MakePlan(const PlanOptions& options, engine::Store* store, bool for_writing,
+                SourceIndex* index, IngestPlan* plan) {
   ENGRAM_TRY(plan->work.Create(options.fs, options.temporary_directory));
   std::unique_ptr<ReadView> view;
   bool ask = false;
@@ -142,19 +127,28 @@ Status MakePlan(const PlanOptions& options, engine::Store* store, SourceIndex* i
     ENGRAM_TRY(plan->work.Append({i, NodeKey{}, VectorKey{}, false}));
     ++plan->fresh;
   }
-  return Status::Ok();
+  if (!for_writing || plan->fresh == 0) return Status::Ok();
+  ENGRAM_ASSIGN_OR_RETURN(SpaceId space, SpaceId::Parse(store->space()));
+  ENGRAM_TRY(SortIds(options, *index, plan));
+  return SortUuids(options, space, *index, plan);
 }
 
 Status ReserveIds(const PlanOptions& options, engine::Store& store, const KnownSource& source,
                   const SourceIndex& index, IngestPlan* plan) {
-  ENGRAM_ASSIGN_OR_RETURN(SpaceId space, SpaceId::Parse(store.space()));
   IdWriter writer(store, options);
   ENGRAM_TRY(writer.Begin());
   ENGRAM_TRY(writer.txn().SetMeta(SourceRowName(source.number), EncodeKnownSource(source)));
   if (plan->fresh > 0) {
     ENGRAM_TRY(ReserveKeys(writer.txn(), plan));
-    ENGRAM_TRY(EnterIds(options, index, *plan, &writer));
-    ENGRAM_TRY(EnterUuids(options, space, index, *plan, &writer));
+  }
+  for (uint64_t i = 0; i < plan->by_id.size(); ++i) {
+    const WorkItem& item = plan->work[plan->by_id[i]];
+    std::string key = engine::EncodeIdKey(index.id(item.index_id));
+    ENGRAM_TRY(writer.Put(Table::kIds, AsBytes(key), item.key));
+  }
+  for (uint64_t i = 0; i < plan->by_uuid.size(); ++i) {
+    const UuidRow& row = plan->by_uuid[i];
+    ENGRAM_TRY(writer.Put(Table::kUuids, row.uuid.bytes, plan->work[row.work].key));
   }
   ENGRAM_TRY(writer.Commit());
   plan->reserved = writer.lsn();

@@ -13,10 +13,18 @@
 
 namespace engram::migration {
 
+// Rows of the id tables to be, sorted; `work` is a position in the work list.
+struct UuidRow {
+  Uuid uuid;
+  uint64_t work = 0;
+};
+
 struct IngestPlan {
   WorkList work;       // by node key; the fresh ids last, in the order of their first appearance
   uint64_t fresh = 0;  // ids without a key before this run
-  Lsn reserved;        // sequence of the batch that entered the last ids; 0: nothing was entered
+  MappedVector<uint64_t> by_id;   // fresh items in the order of their ids
+  MappedVector<UuidRow> by_uuid;  // and of their UUIDs; both empty in a dry run
+  Lsn reserved;  // sequence of the batch that entered the last ids; 0: nothing was entered
 };
 
 struct PlanOptions {
@@ -28,9 +36,9 @@ struct PlanOptions {
 
 // Looks every id of the source up in the store (null in a dry run without one). Ids that the source
 // deletes are in the work only if the store knows them. Fresh ids have no key yet. Uses the index's
-// tags.
-Status MakePlan(const PlanOptions& options, engine::Store* store, SourceIndex* index,
-                IngestPlan* plan);
+// tags. With `for_writing` the rows of the id tables are prepared too.
+Status MakePlan(const PlanOptions& options, engine::Store* store, bool for_writing,
+                SourceIndex* index, IngestPlan* plan);
 
 // Gives the fresh ids their node and vector keys and enters them into the id tables, sorted, in
 // commits of at most `commit_rows_max` rows; the first commit also writes the row of `source`.

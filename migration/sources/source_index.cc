@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <functional>
-#include <thread>
 
 namespace engram::migration {
 namespace {
@@ -27,14 +26,19 @@ Result<std::unique_ptr<SourceIndex>> SourceIndex::Build(FileSystem& fs, const So
                                                         const Options& options) {
   std::unique_ptr<SourceIndex> index(new SourceIndex(space, options));
   ENGRAM_TRY(index->Open(fs));
-  Status hashed;
-  std::thread hasher([&] { hashed = index->HashFiles(); });
-  Status scanned = index->Scan();
-  if (!scanned.ok()) index->stop_hashing_ = true;
-  hasher.join();
-  ENGRAM_TRY(scanned);
-  ENGRAM_TRY(hashed);
+  index->hasher_ = std::thread([raw = index.get()] { raw->hashed_ = raw->HashFiles(); });
+  ENGRAM_TRY(index->Scan());
   return index;
+}
+
+SourceIndex::~SourceIndex() {
+  stop_hashing_ = true;
+  IgnoreError(WaitForHashes(), "nobody will ask for them");
+}
+
+Status SourceIndex::WaitForHashes() {
+  if (hasher_.joinable()) hasher_.join();
+  return hashed_;
 }
 
 Status SourceIndex::Open(FileSystem& fs) {

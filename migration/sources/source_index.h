@@ -11,6 +11,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "base/crypto.h"
@@ -49,9 +50,13 @@ class SourceIndex {
     std::function<void(uint64_t bytes_done, uint64_t bytes_total)> progress;
     const std::atomic<bool>* cancel = nullptr;
   };
-  // Opens the files read-only. kCancelled when asked to stop.
+  // Opens the files read-only. kCancelled when asked to stop. The hashes may still be on their way:
+  // extents(), files_now() and source_hash() are valid after WaitForHashes().
   static Result<std::unique_ptr<SourceIndex>> Build(FileSystem& fs, const SourceSpace& space,
                                                     const Options& options);
+
+  ~SourceIndex();
+  Status WaitForHashes();
 
   const SourceCounters& counters() const { return counters_; }
   uint64_t found() const { return found_; }      // ids with a memory
@@ -139,6 +144,8 @@ class SourceIndex {
   compat::UpstreamRecord scratch_;
   std::vector<uint8_t> compare_buffer_;
   std::atomic<bool> stop_hashing_{false};
+  std::thread hasher_;
+  Status hashed_;  // written by hasher_, read after joining it
 };
 
 // SHA-256 over path, size and hash of each extent.

@@ -29,6 +29,7 @@ std::unique_ptr<SourceIndex> Build(const SourceSpace& space,
   options.directory = std::filesystem::temp_directory_path().string();
   auto index = SourceIndex::Build(FileSystem::Posix(), space, options);
   EXPECT_TRUE(index.ok()) << index.status().ToString();
+  EXPECT_TRUE((*index)->WaitForHashes().ok());
   return std::move(*index);
 }
 
