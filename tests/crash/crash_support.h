@@ -31,6 +31,7 @@ class SimMachine {
   void CutPower();
   void KillProcess();
   SimDisk& disk() { return disk_; }
+  const SimDisk& disk() const { return disk_; }
   SimFileSystem& fs() { return *fs_; }
   std::string Path(std::string_view name) const;
 
@@ -60,10 +61,12 @@ void ExpectEverySeedPasses(const std::string& name, const SeedRange& seeds, cons
 SeedOutcome RunInChild(const SeedRunner& run, uint64_t seed, const std::string& ignored_flush);
 
 // For each flush class that the first `probe_seeds` seeds show: ignoring it must make one of
-// `seeds_max` seeds fail. `exempt` gives the reason why a class may go unnoticed, or "".
+// `seeds_max` seeds fail. `exempt` gives the reason why a class is not tried, or ""; `place` names
+// the functions that the flush is called from.
 void ExpectEveryFlushIsNeeded(const std::string& name, uint64_t probe_seeds, uint64_t seeds_max,
                               const SeedRunner& run,
-                              const std::function<std::string(const std::string&)>& exempt);
+                              const std::function<std::string(const std::string& flush_class,
+                                                              const std::string& place)>& exempt);
 
 }  // namespace engram::testing
 

@@ -203,8 +203,9 @@ TEST(LogCrashTest, NoAcknowledgedRecordIsLostAndRecoveryIsAPrefix) {
 }
 
 TEST(LogCrashTest, WithoutAnyOneFlushSomeSeedFails) {
-  testing::ExpectEveryFlushIsNeeded("log", 20, 10000, RunSeed,
-                                    [](const std::string&) { return std::string(); });
+  testing::ExpectEveryFlushIsNeeded(
+      "log", 20, 10000, RunSeed,
+      [](const std::string&, const std::string&) { return std::string(); });
 }
 
 }  // namespace

@@ -18,9 +18,22 @@ TEST(StoreCrashTest, NoAcknowledgedWriteIsLostAndNothingDeletedReturns) {
   ExpectEverySeedPasses("store", SeedsFromEnvironment(2000), RunSeed);
 }
 
+std::string WhyNotTried(const std::string& flush_class, const std::string& place) {
+  auto contains = [](const std::string& text, const char* part) {
+    return text.find(part) != std::string::npos;
+  };
+  if (contains(flush_class, "dual/log")) return "the log's own test shows that it is needed";
+  if (contains(place, "CreateDirectories")) {
+    return "the log's own test shows that it is needed; here a later flush covers the same folder";
+  }
+  if (contains(place, "OpenTables")) {
+    return "creates empty tables in a generation that STORE does not name yet";
+  }
+  return "";
+}
+
 TEST(StoreCrashTest, WithoutAnyOneFlushSomeSeedFails) {
-  ExpectEveryFlushIsNeeded("store", 20, 2000, RunSeed,
-                           [](const std::string&) { return std::string(); });
+  ExpectEveryFlushIsNeeded("store", 30, 3000, RunSeed, WhyNotTried);
 }
 
 }  // namespace

@@ -125,20 +125,24 @@ bool StoreSimulation::Open() {
     auto store = engine::Store::Open({.fs = machine_.fs()}, options);
     open_status_ = store.status();
     if (!store.ok()) {
-      if (!machine_.disk().crashed()) Fail("open: " + open_status_.ToString());
+      if (!FaultExplains()) Fail("open: " + open_status_.ToString());
       return false;
     }
     store_ = std::move(*store);
     auto view = store_->View();
     open_status_ = view.status();
     if (!view.ok()) {
-      if (!machine_.disk().crashed()) Fail("view: " + open_status_.ToString());
+      if (!FaultExplains()) Fail("view: " + open_status_.ToString());
       return false;
     }
     Fail(CompareRecovered(**view));
   }
   created_ = true;
   return !machine_.disk().crashed();
+}
+
+bool StoreSimulation::FaultExplains() const {
+  return machine_.disk().crashed() || machine_.disk().fault_fired();
 }
 
 // Brings the model to what the store says it holds, after checking that it may.
@@ -177,7 +181,7 @@ bool StoreSimulation::CompareReceipts(engine::ReadView& view) {
   const uint64_t receipt = *row && (*row)->size() == 8 ? LoadLe<uint64_t>((*row)->data()) : 0;
   uint64_t checkpoint = 0;
   auto file = ReadFile(machine_.fs(), machine_.Path("dual/migration/checkpoint.bin"), 100);
-  if (machine_.disk().crashed()) return true;  // nothing was read
+  if (FaultExplains()) return true;  // nothing was read
   if (file.ok() && file->size() == 8) checkpoint = LoadLe<uint64_t>(file->data());
   if (file.ok() && file->size() != 8) Fail("the checkpoint file is torn");
   if (receipt < receipt_synced_ || receipt > receipt_issued_) {
@@ -229,7 +233,7 @@ void StoreSimulation::Record(Issued issued) {
 void StoreSimulation::Check() {
   Status status = Acknowledge(issued_);
   if (!status.ok()) {
-    if (!machine_.disk().crashed()) Fail(status.ToString());
+    if (!FaultExplains()) Fail(status.ToString());
     return;
   }
   auto view = store_->View();

@@ -36,12 +36,18 @@ class StoreSimulation {
   void Drop() { store_.reset(); }  // as a dying process does
 
   SimMachine& machine() { return machine_; }
+  const SimMachine& machine() const { return machine_; }
+  bool FaultExplains() const;  // an armed crash or fault has happened
   engine::Store* store() { return store_.get(); }
   const std::string& failure() const { return outcome_.failure; }
   void Fail(const std::string& what);
   uint64_t acknowledged() const { return acknowledged_; }
   const StoreModel& model() const { return live_; }
   const std::string& AnyId();
+  Status Convert();
+  Status Ingest();
+  Status Checkpoint();
+  Status Compact();
 
  private:
   using ModelChange = std::function<void(StoreModel*)>;
@@ -78,10 +84,6 @@ class StoreSimulation {
                uint64_t embedding_seed, bool new_text);
   Status Acknowledge(uint64_t lsn);
   void AcknowledgeDrained(bool with_sync);
-  Status Convert();
-  Status Ingest();
-  Status Checkpoint();
-  Status Compact();
   Result<NodeKey> KeyOf(engine::WriteTxn& txn, const std::string& id);
   engine::DualNode RandomNode(const std::string& id);
 

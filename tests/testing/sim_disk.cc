@@ -515,9 +515,14 @@ int SimDisk::Sync(InodeId inode, const Flush& flush) {
   for (PendingWrite& write : file.pending) {
     if (write.lost_by_failed_flush) {
       left.push_back(std::move(write));
-    } else {
-      ApplyPending(write, &file.durable);
+      continue;
     }
+    ApplyPending(write, &file.durable);
+    // What was lost before cannot come back over what is durable now.
+    std::erase_if(left, [&write](const PendingWrite& lost) {
+      return write.is_truncate || lost.is_truncate ||
+             (lost.offset < write.end() && lost.end() > write.offset);
+    });
   }
   file.pending = std::move(left);
   return 0;
