@@ -166,6 +166,8 @@ Result<CompactReport> StoreImpl::Compact(const CompactOptions& options) {
                             std::to_string(space.available_bytes),
                         "free space on the device; nothing was changed");
   }
+  // Rows that a failed compaction left behind may have been deleted since.
+  ENGRAM_TRY(RemoveStrayGenerations());
   const std::string path = GenerationPath(store_file_.generation + 1);
   ENGRAM_TRY(fs.CreateDirectory(path));
   ENGRAM_ASSIGN_OR_RETURN(const uint64_t map_size_bytes, MapSize());

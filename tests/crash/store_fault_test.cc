@@ -69,7 +69,7 @@ TEST(StoreFaultTest, AnyCallFromWhichOnAllFailGivesAClearErrorAndLosesNothing) {
 }
 
 TEST(StoreFaultTest, AnyWriteThatIsShortGivesAClearErrorAndLosesNothing) {
-  EXPECT_GT(FailEveryCall(Fault::Kind::kShortWrite, kWriteCall, EIO), 100u);
+  EXPECT_GT(FailEveryCall(Fault::Kind::kShortWrite, kWriteCall, EIO), 60u);
 }
 
 TEST(StoreFaultTest, AFullDiskRefusesPutsReadsAndDeletesGoOnAndItClearsItself) {
