@@ -198,8 +198,8 @@ Result<CompactReport> StoreImpl::Compact(const CompactOptions& options) {
   if (options.drop_old_heads) mode_.store(Mode::kFinalized);
   ENGRAM_ASSIGN_OR_RETURN(FileInfo after, fs.Stat(lmdb_->path() + "/data.mdb"));
   report.bytes_after = after.size_bytes;
+  // Not flushed: should the old generation come back after a crash, the next open removes it.
   ENGRAM_TRY(RemoveStrayGenerations());
-  ENGRAM_TRY(fs.SyncDirectory(options_.directory));
   return report;
 }
 

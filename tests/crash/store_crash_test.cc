@@ -33,7 +33,7 @@ std::string WhyNotTried(const std::string& flush_class, const std::string& place
 }
 
 TEST(StoreCrashTest, WithoutAnyOneFlushSomeSeedFails) {
-  ExpectEveryFlushIsNeeded("store", 30, 3000, RunSeed, WhyNotTried);
+  ExpectEveryFlushIsNeeded("store", 30, 8000, RunSeed, WhyNotTried);
 }
 
 }  // namespace
