@@ -58,10 +58,11 @@ Report ErrorReport(const std::string& space, const Status& error) {
             {"hint", HintOf(error)}}}};
 }
 
-// A job's error as the user sees it: an interrupted one says how to go on.
-Status Explained(Session& session, const Status& error) {
+// A job's error as the user sees it: an interrupted one says how to go on. Only a migration has a
+// checkpoint to resume from, the others start over.
+Status Explained(Session& session, const Status& error, const std::string& resume_flag = "") {
   if (error.code() != StatusCode::kCancelled) return error;
-  return error.WithHint("resume with: " + session.ResumeCommand());
+  return error.WithHint("resume with: " + session.CommandLine(resume_flag));
 }
 
 class JobRunner {
@@ -178,7 +179,7 @@ int MigrateDual(Session& session, const MigrateFlags& flags) {
       runner.Run(session.space(), [&](Engine& engine, const std::string&, const Job& job) {
         return engine.Migrate(options, job);
       });
-  if (!report.ok()) return console.Fail(Explained(session, report.status()));
+  if (!report.ok()) return console.Fail(Explained(session, report.status(), "--resume"));
   return PrintReport(console, *report, MigrateText);
 }
 

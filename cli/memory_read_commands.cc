@@ -1,6 +1,7 @@
 #include "cli/memory_commands.h"
 #include "cli/memory_json.h"
 #include "cli/record_stream.h"
+#include "cli/signals.h"
 
 namespace engram::cli {
 namespace {
@@ -34,7 +35,8 @@ Status ScanInto(Session& session, plugin::Space& space, const MemoryReadFlags& f
                 RecordStream* stream, uint64_t* count) {
   const bool one_object = !flags.jsonl && session.console().json();
   if (flags.limit && *flags.limit == 0) return Status::Ok();
-  return space.Scan(ScanOf(flags), [&](const engram_se_memory& memory) {
+  Status scanned = space.Scan(ScanOf(flags), [&](const engram_se_memory& memory) {
+    if (CancelFlag().load()) return false;
     if (!flags.jsonl && !one_object) {
       session.console().Answer(SummaryLine(memory));
     } else {
@@ -45,6 +47,9 @@ Status ScanInto(Session& session, plugin::Space& space, const MemoryReadFlags& f
     ++*count;
     return stream->status().ok();
   });
+  if (!scanned.ok() || !CancelFlag().load()) return scanned;
+  return Status::Cancelled("interrupted after " + WithThousands(*count) + " memories",
+                           "go on with --after and the last id that was printed");
 }
 
 // Ends the one object of --json: what failed is said inside it.

@@ -112,14 +112,14 @@ Result<std::vector<std::string>> Session::Spaces() {
   return engine->ListSpaces();
 }
 
-std::string Session::ResumeCommand() const {
+std::string Session::CommandLine(const std::string& flag) const {
   std::string command;
-  bool has_resume = false;
+  bool has_flag = flag.empty();
   for (const std::string& word : command_line_) {
-    has_resume = has_resume || word == "--resume";
+    has_flag = has_flag || word == flag;
     command += (command.empty() ? "" : " ") + ShellQuoted(word);
   }
-  return has_resume ? command : command + " --resume";
+  return has_flag ? command : command + " " + flag;
 }
 
 }  // namespace engram::cli

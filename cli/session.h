@@ -39,8 +39,8 @@ class Session {
   const std::string& space() const { return space_; }
   bool space_given() const { return space_given_; }
   bool all_spaces() const { return all_spaces_; }
-  // The command that continues this one, quoted for a shell.
-  std::string ResumeCommand() const;
+  // This command, quoted for a shell; with `flag` (unless empty) if it is not there already.
+  std::string CommandLine(const std::string& flag) const;
 
   // Loads the plugin once.
   Result<std::shared_ptr<plugin::Engine>> OpenEngine();
