@@ -28,10 +28,17 @@ Result<uint64_t> Backend::Count() {
   return counts.records;
 }
 
+// In steps: what a crash interrupts is partly cleared, and clearing again finishes it.
 Status Backend::Clear() {
-  ENGRAM_ASSIGN_OR_RETURN(auto txn, store_.Begin());
-  ENGRAM_TRY(txn->Clear());
-  return Commit(txn->Stage()).status();
+  constexpr uint64_t kKeysPerStep = 1000;
+  engine::WriteTxn::ClearOptions options;
+  options.keys_max = kKeysPerStep;
+  do {
+    ENGRAM_ASSIGN_OR_RETURN(auto txn, store_.Begin());
+    ENGRAM_ASSIGN_OR_RETURN(options.after, txn->Clear(options));
+    ENGRAM_TRY(Commit(txn->Stage()).status());
+  } while (options.after);
+  return Status::Ok();
 }
 
 Status Backend::SetMode(Mode mode) {

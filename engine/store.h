@@ -181,7 +181,13 @@ class WriteTxn {
   // whose name begins with kMetaSourcePrefix) it leaves a tombstone, and the id keeps its key.
   // kNotFound if there is no record.
   virtual Status RemoveRecord(NodeKey key) = 0;
-  virtual Status Clear() = 0;
+  // Removes every record and every edge and binding, of up to `keys_max` ids behind `after`: a log
+  // record is bounded. Returns the last id it took if there may be more.
+  struct ClearOptions {
+    std::optional<std::string> after;
+    uint64_t keys_max = UINT64_MAX;
+  };
+  virtual Result<std::optional<std::string>> Clear(const ClearOptions& options) = 0;
 
   virtual Status AddEdge(NodeKey source, NodeKey target, float weight) = 0;
   virtual Result<uint64_t> RemoveEdges(NodeKey source, NodeKey target) = 0;  // all parallel ones

@@ -30,7 +30,7 @@ class WriteTxnImpl final : public WriteTxn {
   Result<NodeKey> KeyFor(std::string_view id, const Uuid& uuid) override;
   Status PutRecord(const Record& record) override;
   Status RemoveRecord(NodeKey key) override;
-  Status Clear() override;
+  Result<std::optional<std::string>> Clear(const ClearOptions& options) override;
   Status AddEdge(NodeKey source, NodeKey target, float weight) override;
   Result<uint64_t> RemoveEdges(NodeKey source, NodeKey target) override;
   Status AddBinding(NodeKey episode, NodeKey concept_node, float strength,
@@ -233,17 +233,22 @@ Status WriteTxnImpl::RemoveRecord(NodeKey key) {
   return Status::Ok();
 }
 
-Status WriteTxnImpl::Clear() {
+Result<std::optional<std::string>> WriteTxnImpl::Clear(const ClearOptions& options) {
   std::vector<NodeKey> keys;
-  ENGRAM_TRY(view_.ScanIds(std::nullopt, [&](std::string_view, NodeKey key) -> Result<bool> {
+  std::optional<std::string> last;
+  ENGRAM_TRY(view_.ScanIds(options.after, [&](std::string_view id, NodeKey key) -> Result<bool> {
     keys.push_back(key);
-    return true;
+    last = id;
+    return keys.size() < options.keys_max;
   }));
   for (NodeKey key : keys) {
-    Status status = RemoveRecord(key);
-    if (!status.ok() && status.code() != StatusCode::kNotFound) return status;
+    const Status status = RemoveRecord(key);
+    if (status.ok()) continue;
+    if (status.code() != StatusCode::kNotFound) return status;
+    ENGRAM_TRY(DropLinks(key));  // an edge's endpoint without a record
   }
-  return Status::Ok();
+  if (keys.size() < options.keys_max) last.reset();
+  return last;
 }
 
 Result<bool> WriteTxnImpl::HasSources() {

@@ -219,7 +219,7 @@ class FakeWrite final : public engine::WriteTxn {
     std::erase_if(state_->bindings, touches);
     return Status::Ok();
   }
-  Status Clear() override {
+  Result<std::optional<std::string>> Clear(const ClearOptions&) override {
     state_->rows.clear();
     state_->ids.clear();
     state_->id_of.clear();
@@ -227,7 +227,7 @@ class FakeWrite final : public engine::WriteTxn {
     state_->vectors.clear();
     state_->edges.clear();
     state_->bindings.clear();
-    return Status::Ok();
+    return std::optional<std::string>();
   }
   Status AddEdge(NodeKey source, NodeKey target, float weight) override {
     state_->edges.push_back({source.value, target.value, state_->next_ordinal++, weight, 0});

@@ -320,10 +320,12 @@ Status StoreSimulation::StageOne(WriteTxn& txn, StoreModel* model,
   if (dice < 850) return StageEdge(txn, model, changes);
   if (dice < 950) return StageBinding(txn, model, changes);
   if (dice < 996) return StageModeOrMeta(txn, model, changes);
-  ENGRAM_TRY(txn.Clear());
+  ENGRAM_TRY(txn.Clear({}).status());
   auto change = [](StoreModel* m) {
     const auto records = m->records;
     for (const auto& [id, record] : records) m->RemoveRecord(id);
+    m->edges.clear();
+    m->bindings.clear();
   };
   change(model);
   changes->push_back(change);
