@@ -42,10 +42,11 @@ HeaderCheck CheckUpstreamHeader(Bytes bytes, UpstreamHeader* out);
 void EncodeUpstreamRecord(uint64_t sequence, uint64_t timestamp_ns, uint32_t type, Bytes payload,
                           std::string* out);
 
-// The payload of type 1 and 2 as one upstream record. Embedding bytes are borrowed from the payload.
+// The payload of type 1 and 2 as one upstream record. Embedding bytes are borrowed from the
+// payload.
 struct UpstreamRecord {
-  engine::Memory memory;   // activation as the payload has it: 0 for an Episode (it has none)
-  Bytes embedding;         // 3072 bytes
+  engine::Memory memory;  // activation as the payload has it: 0 for an Episode (it has none)
+  Bytes embedding;        // 3072 bytes
 };
 // Tries E3, E2, E1, E0 (type 1) or M (type 2), demanding exact consumption, valid UTF-8, writer
 // grammar times, 768 floats. `out` is overwritten, its capacity reused. kInvalidArgument says why

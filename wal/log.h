@@ -51,8 +51,8 @@ struct RecoverOptions {
 };
 
 // Reads the whole log in order and calls `visit` for every record above `options.applied`.
-// kCorruption names file, offset, expected and actual. Changes nothing, but flushes each segment and
-// reads it from the device, so that what is delivered is durable.
+// kCorruption names file, offset, expected and actual. Changes nothing, but flushes each segment
+// and reads it from the device, so that what is delivered is durable.
 Result<RecoveryResult> Recover(FileSystem& fs, const RecoverOptions& options,
                                const std::function<Status(const LogRecord&)>& visit);
 
