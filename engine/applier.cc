@@ -1,3 +1,5 @@
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <thread>
 
@@ -122,6 +124,14 @@ Status StoreImpl::FullIfNoSpace(const Status& status) {
   constexpr uint64_t kMarginBytes = 4u << 20;  // more than LMDB writes in one call
   if (status.code() != StatusCode::kIo) return status;
   Result<DiskSpace> space = environment_.fs.Space(options_.directory);
+  rlimit limit{};
+  const auto size = environment_.fs.Stat(data_path());
+  if (size.ok() && getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+      size->size_bytes + kMarginBytes > limit.rlim_cur) {
+    return Status::Full(status.message() + "; files of this process may have at most " +
+                            std::to_string(limit.rlim_cur) + " bytes (ulimit -f)",
+                        "raise the limit, then run the command again");
+  }
   if (!space.ok() || space->available_bytes > kMarginBytes) return status;
   return Status::Full(status.message() + "; the device is full",
                       "free space on the device; the store goes on by itself");

@@ -100,25 +100,25 @@ Status StoreImpl::CopyGeneration(lmdb::Environment* to, const CompactOptions& op
     Bytes key, value;
     ENGRAM_ASSIGN_OR_RETURN(bool more, cursor->Seek({}, &key, &value));
     while (more) {
+      const auto where = [&] {
+        return lmdb_->path() + "/data.mdb, table " + std::to_string(t) + ", key " + ToHex(key);
+      };
       Status checked = CheckRow(table, key, value);
-      if (!checked.ok()) {
-        return checked.WithContext(lmdb_->path() + "/data.mdb, table " + std::to_string(t) +
-                                   ", key " + ToHex(key));
-      }
+      if (!checked.ok()) return checked.WithContext(where());
       bool copy = true;
       if (table == Table::kHeads) {
         DualHead head;
-        ENGRAM_TRY(DecodeDualHead(key, value, &head));
+        ENGRAM_TRY(DecodeDualHead(key, value, &head).WithContext(where()));
         ENGRAM_ASSIGN_OR_RETURN(auto old_row, txn->Get(Table::kOldHeads, key));
         OldHead old_head;
-        if (old_row) ENGRAM_TRY(DecodeOldHead(key, *old_row, &old_head));
+        if (old_row) ENGRAM_TRY(DecodeOldHead(key, *old_row, &old_head).WithContext(where()));
         if (!old_row || head.common.seq >= old_head.common.seq) recount.Add(key, head.common);
       } else if (table == Table::kOldHeads) {
         OldHead head;
-        ENGRAM_TRY(DecodeOldHead(key, value, &head));
+        ENGRAM_TRY(DecodeOldHead(key, value, &head).WithContext(where()));
         ENGRAM_ASSIGN_OR_RETURN(auto dual_row, txn->Get(Table::kHeads, key));
         DualHead dual_head;
-        if (dual_row) ENGRAM_TRY(DecodeDualHead(key, *dual_row, &dual_head));
+        if (dual_row) ENGRAM_TRY(DecodeDualHead(key, *dual_row, &dual_head).WithContext(where()));
         const bool superseded = dual_row && dual_head.common.seq >= head.common.seq;
         if (!superseded) recount.Add(key, head.common);
         if (options.drop_old_heads && !superseded) {

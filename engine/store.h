@@ -320,6 +320,8 @@ class Store {
 
   virtual Result<CompactReport> Compact(const CompactOptions& options) = 0;
 
+  // The file of the tables, for messages about damage in it.
+  virtual std::string data_path() const { return "data.mdb"; }
   virtual Mode mode() const = 0;
   virtual StoreInfo Info() = 0;
   virtual const RecoveryReport& recovery() const = 0;

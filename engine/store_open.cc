@@ -21,6 +21,10 @@ std::string StoreImpl::GenerationPath(uint64_t generation) const {
   return JoinPath(options_.directory, std::string(kGenerationPrefix) + std::to_string(generation));
 }
 
+std::string StoreImpl::data_path() const {
+  return JoinPath(GenerationPath(store_file_.generation), "data.mdb");
+}
+
 Status StoreImpl::OpenFiles() {
   ENGRAM_ASSIGN_OR_RETURN(SpaceId space_id, SpaceId::Parse(options_.space));
   space_id_ = std::move(space_id);
@@ -73,6 +77,7 @@ Status StoreImpl::LoadOrCreate() {
     return OpenGeneration(false);
   }
   if (file.status().code() != StatusCode::kNotFound) return file.status();
+  ENGRAM_TRY(CheckNeverComplete());
   if (options_.access != Access::kCreate) {
     return Status::NotFound("there is no store in " + options_.directory + ": STORE is missing",
                             "ingest a directory with `engram migrate-dual --source DIR`, or check "
@@ -81,17 +86,31 @@ Status StoreImpl::LoadOrCreate() {
   return CreateStore();
 }
 
+// STORE is durable before the first log segment and before any later generation exists: where one
+// of them is, STORE was lost, and a new store would be made over the records of the old one.
+Status StoreImpl::CheckNeverComplete() {
+  FileSystem& fs = environment_.fs;
+  ENGRAM_ASSIGN_OR_RETURN(const auto entries, fs.List(options_.directory));
+  std::string proof;
+  for (const DirectoryEntry& entry : entries) {
+    if (entry.name.starts_with(kGenerationPrefix) && entry.name != "store.1") proof = entry.name;
+  }
+  const auto log = fs.List(JoinPath(options_.directory, "log"));
+  if (!log.ok() && log.status().code() != StatusCode::kNotFound) return log.status();
+  if (log.ok() && !log->empty()) proof = "log/" + log->front().name;
+  if (proof.empty()) return Status::Ok();
+  return Status::Corruption(
+      JoinPath(options_.directory, "STORE") + " is missing, but " + proof + " of its store is here",
+      "restore STORE from a backup; to give the store up, move the whole folder away and ingest "
+      "its source again");
+}
+
 // STORE comes last: without it nothing else counts, and a half-made generation is made again.
 Status StoreImpl::CreateStore() {
   FileSystem& fs = environment_.fs;
   ENGRAM_ASSIGN_OR_RETURN(store_file_.store_uuid, Uuid::Random());
   store_file_.generation = 1;
   ENGRAM_TRY(RemoveStrayGenerations());
-  const std::string log = JoinPath(options_.directory, "log");
-  auto stale = fs.List(log);
-  if (stale.ok()) {
-    for (const DirectoryEntry& entry : *stale) ENGRAM_TRY(fs.Unlink(JoinPath(log, entry.name)));
-  }
   ENGRAM_TRY(OpenGeneration(true));
   ENGRAM_TRY(InitializeMeta());
   return WriteStoreFile(fs, JoinPath(options_.directory, "STORE"), store_file_);
@@ -108,6 +127,7 @@ Status StoreImpl::OpenGeneration(bool create) {
   FileSystem& fs = environment_.fs;
   const std::string path = GenerationPath(store_file_.generation);
   if (create) ENGRAM_TRY(fs.CreateDirectory(path));
+  if (!create) ENGRAM_TRY(CheckGeneration(path));
   if (!create && !read_only()) ENGRAM_TRY(FlushGeneration(path));
   ENGRAM_ASSIGN_OR_RETURN(const uint64_t map_size_bytes, MapSize());
   ENGRAM_ASSIGN_OR_RETURN(
@@ -127,17 +147,20 @@ Status StoreImpl::OpenGeneration(bool create) {
   return fs.SyncDirectory(options_.directory);
 }
 
+Status StoreImpl::CheckGeneration(const std::string& path) {
+  const std::string data_path = JoinPath(path, "data.mdb");
+  const auto data = environment_.fs.Stat(data_path);
+  if (data.ok() || data.status().code() != StatusCode::kNotFound) return data.status();
+  return Status::Corruption(data_path + " is missing, but STORE names its folder",
+                            "restore the store from a backup or ingest its source again");
+}
+
 // A killed process may have left its last commit in the page cache only. The log must not build on
 // it before it is durable.
 Status StoreImpl::FlushGeneration(const std::string& path) {
-  const std::string data_path = JoinPath(path, "data.mdb");
-  auto data = environment_.fs.Open(data_path, OpenMode::kReadWrite);
-  if (!data.ok() && data.status().code() == StatusCode::kNotFound) {
-    return Status::Corruption(data_path + " is missing, but STORE names its folder",
-                              "restore the store from a backup or ingest its source again");
-  }
-  if (!data.ok()) return data.status();
-  return (*data)->Sync();
+  ENGRAM_ASSIGN_OR_RETURN(auto data,
+                          environment_.fs.Open(JoinPath(path, "data.mdb"), OpenMode::kReadWrite));
+  return data->Sync();
 }
 
 Status StoreImpl::InitializeMeta() {

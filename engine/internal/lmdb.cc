@@ -59,14 +59,14 @@ Result<std::unique_ptr<ReadCursor>> ReadCursor::Open(const ReadTxn& txn, Table t
   MDB_cursor* cursor = nullptr;
   const int rc = mdb_cursor_open(txn.get(), txn.environment().dbi(table), &cursor);
   if (rc != 0) return FromLmdb(rc, txn.environment().Describe("open a cursor"));
-  return std::unique_ptr<ReadCursor>(new ReadCursor(cursor));
+  return std::unique_ptr<ReadCursor>(new ReadCursor(txn.environment(), cursor));
 }
 
 Result<bool> ReadCursor::Step(MDB_val* key, MDB_cursor_op op, Bytes* key_out, Bytes* value_out) {
   MDB_val value;
   const int rc = mdb_cursor_get(cursor_, key, &value, op);
   if (rc == MDB_NOTFOUND) return false;
-  if (rc != 0) return FromLmdb(rc, "scan");
+  if (rc != 0) return FromLmdb(rc, environment_.Describe("scan"));
   *key_out = FromVal(*key);
   *value_out = FromVal(value);
   return true;
@@ -147,7 +147,7 @@ Status WriteTxn::Commit() {
 }
 
 std::string Environment::Describe(std::string_view operation) const {
-  return std::string(operation) + " in " + path_;
+  return std::string(operation) + " in " + path_ + "/data.mdb";
 }
 
 Result<std::unique_ptr<Environment>> Environment::Open(const EnvironmentOptions& options) {

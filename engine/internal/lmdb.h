@@ -53,8 +53,10 @@ class ReadCursor {
   Result<bool> Next(Bytes* key, Bytes* value);
 
  private:
-  explicit ReadCursor(MDB_cursor* cursor) : cursor_(cursor) {}
+  ReadCursor(const Environment& environment, MDB_cursor* cursor)
+      : environment_(environment), cursor_(cursor) {}
   Result<bool> Step(MDB_val* key, MDB_cursor_op op, Bytes* key_out, Bytes* value_out);
+  const Environment& environment_;
   MDB_cursor* cursor_;
 };
 

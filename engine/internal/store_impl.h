@@ -57,6 +57,7 @@ class StoreImpl final : public Store {
   Status RecycleLog() override;
   Result<std::vector<SearchHit>> Search(const Embedding& query, uint32_t k) override;
   Result<CompactReport> Compact(const CompactOptions& options) override;
+  std::string data_path() const override;
   Mode mode() const override { return mode_.load(); }
   StoreInfo Info() override;
   const RecoveryReport& recovery() const override { return recovery_; }
@@ -97,8 +98,10 @@ class StoreImpl final : public Store {
   std::string GenerationPath(uint64_t generation) const;
   Status TakeLease();
   Status LoadOrCreate();
+  Status CheckNeverComplete();
   Status CreateStore();
   Status OpenGeneration(bool create);
+  Status CheckGeneration(const std::string& path);
   Status FlushGeneration(const std::string& path);
   Status InitializeMeta();
   Status LoadMeta();
