@@ -27,6 +27,22 @@ Status ReadOwnEmbedding(ReadView& view, const FullRecord& record, Embedding* out
                             "run engram verify to list what is damaged");
 }
 
+// The records that a scan had to leave out.
+class Unreadable {
+ public:
+  void Add(const Status& why) {
+    if (count_++ == 0) first_ = why;
+  }
+  Status ToStatus() const {
+    if (count_ <= 1) return first_;
+    return first_.WithContext(std::to_string(count_) + " records cannot be read, the first");
+  }
+
+ private:
+  Status first_;
+  uint64_t count_ = 0;
+};
+
 }  // namespace
 
 Result<std::optional<FullRecord>> Backend::Get(std::string_view id, Embedding* embedding) {
@@ -120,13 +136,20 @@ Status Backend::Scan(
   auto buffer = std::make_unique<Embedding>();
   Embedding* embedding = options.embeddings ? buffer.get() : nullptr;
   uint64_t visited = 0;
-  return view->ScanIds(after, [&](std::string_view, NodeKey key) -> Result<bool> {
+  Unreadable unreadable;
+  const Status scanned = view->ScanIds(after, [&](std::string_view, NodeKey key) -> Result<bool> {
     // A scan reads each record once: filling the cache would only push out what point reads use.
-    ENGRAM_ASSIGN_OR_RETURN(auto record, ReadRecord(*view, key, embedding, {.use_cache = false}));
-    if (!record) return true;  // an edge points to this id
-    ENGRAM_ASSIGN_OR_RETURN(bool more, visit(*record, embedding));
+    auto record = ReadRecord(*view, key, embedding, {.use_cache = false});
+    if (record.status().code() == StatusCode::kCorruption) {
+      unreadable.Add(record.status());
+      return true;  // the other records are readable
+    }
+    ENGRAM_TRY(record.status());
+    if (!*record) return true;  // an edge points to this id
+    ENGRAM_ASSIGN_OR_RETURN(const bool more, visit(**record, embedding));
     return more && ++visited < options.limit;
   });
+  return scanned.ok() ? unreadable.ToStatus() : scanned;
 }
 
 Result<std::vector<MemoryBackend::ScoredId>> Backend::Search(const Embedding& query, uint32_t k) {

@@ -74,7 +74,8 @@ class MemoryBackend {
   virtual Result<uint64_t> Count() = 0;
   virtual Status Clear() = 0;
 
-  // Records in the order of their id bytes, at one snapshot.
+  // Records in the order of their id bytes, at one snapshot. A record that fails its checksum is
+  // left out, and the scan ends in kCorruption after all others.
   struct ScanOptions {
     std::optional<std::string> after;
     uint64_t limit = UINT64_MAX;
