@@ -21,6 +21,8 @@ namespace {
 // Bytes of the store per record beside its texts: embedding page, head, text row and id rows with
 // the tables' fill factor.
 constexpr uint64_t kStoreBytesPerRecord = 4096 + 700;
+constexpr uint64_t kEmptyStoreBytes = 17 * 4096;  // tables, digests, the job's rows
+constexpr uint64_t kFirstPagesBytes = 7 * 4096;   // the first, half-empty page of each table
 constexpr uint64_t kFixedPayloadBytes = 3144;
 // Anonymous memory that one written record costs until its commit: LMDB's dirty pages.
 constexpr uint64_t kDirtyBytesPerRecord = 5200;
@@ -150,8 +152,22 @@ Status IngestJob::Plan() {
   return MakePlan(MakePlanOptions(), store_, !counts_only_, index_.get(), &plan_);
 }
 
-// Bytes from the index alone; the same in a dry run and before a real one.
+// Bytes from the index and the counts alone; the same in a dry run and before a real one.
 Status IngestJob::Predict() {
+  uint64_t records = 0;
+  if (store_ != nullptr) {
+    ENGRAM_ASSIGN_OR_RETURN(auto view, store_->View());
+    ENGRAM_ASSIGN_OR_RETURN(const engine::Counts counts, view->Count());
+    records = counts.records;
+  }
+  const uint64_t reserved = plan_.work.size() - plan_.fresh;  // an interrupted run's among them
+  if (report_.continued && report_.found > records + plan_.fresh) {
+    const uint64_t unwritten = std::min(reserved, report_.found - records - plan_.fresh);
+    report_.bytes_predicted += unwritten * kStoreBytesPerRecord;
+  }
+  if (records == 0 && known_.empty()) {
+    report_.bytes_predicted += kEmptyStoreBytes + (plan_.fresh == 0 ? 0 : kFirstPagesBytes);
+  }
   std::vector<RecordRef> refs;
   for (uint64_t i = plan_.work.size() - plan_.fresh; i < plan_.work.size(); ++i) {
     index_->Contributions(plan_.work[i].index_id, &refs);

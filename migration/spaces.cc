@@ -6,6 +6,7 @@ namespace engram::migration {
 namespace {
 
 constexpr const char* kStoreFile = "STORE";
+constexpr const char* kLogFolder = "log";  // made after STORE: where it is, a store was
 
 std::string Mib(uint64_t bytes) { return std::to_string((bytes + (1u << 20) - 1) >> 20) + " MiB"; }
 
@@ -43,9 +44,11 @@ std::string DualDirectory(const JobContext& context, const std::string& space) {
 
 bool HasStore(const JobContext& context, const std::string& space) {
   // What may not be looked at is not missing: opening it says why.
-  const auto info =
-      context.environment.fs.Stat(JoinPath(DualDirectory(context, space), kStoreFile));
-  return info.ok() || info.status().code() != StatusCode::kNotFound;
+  for (const char* name : {kStoreFile, kLogFolder}) {
+    const auto info = context.environment.fs.Stat(JoinPath(DualDirectory(context, space), name));
+    if (info.ok() || info.status().code() != StatusCode::kNotFound) return true;
+  }
+  return false;
 }
 
 Result<std::unique_ptr<engine::Store>> OpenSpace(const JobContext& context,

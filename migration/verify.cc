@@ -283,7 +283,9 @@ std::string SafeText(std::string_view text) {
 }
 
 Result<VerifyReport> VerifyStore(engine::Store& store, const VerifyRun& run) {
-  return Verifier(store, run).Run();
+  ENGRAM_ASSIGN_OR_RETURN(VerifyReport report, Verifier(store, run).Run());
+  for (std::string& what : report.corrupt) what = store.data_path() + ": " + what;
+  return report;
 }
 
 }  // namespace engram::migration
