@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
 #include <functional>
 
 #include "cli/job_commands.h"
@@ -36,6 +37,19 @@ constexpr char kMark = '\0';
 std::string WithoutMark(std::string word) {
   if (word.starts_with(kMark)) word.erase(0, 1);
   return word;
+}
+
+// A whole number of at least `min`; CLI11's own ranges print the largest double.
+CLI::Validator Whole(uint64_t min) {
+  const std::string expected = min == 0 ? "a whole number" : "a whole number above 0";
+  return CLI::Validator(
+      [min, expected](std::string& text) -> std::string {
+        uint64_t value = 0;
+        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+        const bool whole = error == std::errc() && end == text.data() + text.size();
+        return whole && value >= min ? "" : "expected " + expected + ", found " + text;
+      },
+      min == 0 ? "NUMBER" : "NUMBER>0");
 }
 
 class Grammar {
@@ -107,8 +121,7 @@ class Grammar {
     CLI::App* list = memory->add_subcommand("list", "All memories, sorted by the bytes of the id");
     AddReadFlags(list);
     list->add_option("--after", flags_.read.after, "Start behind this id");
-    list->add_option("--limit", flags_.read.limit, "At most this many")
-        ->check(CLI::NonNegativeNumber);
+    list->add_option("--limit", flags_.read.limit, "At most this many")->check(Whole(0));
     Example(list, "engram memory list --jsonl --view dual --exact --embeddings > all.jsonl");
     Runs(list, [this](Session& s) {
       if (flags_.read.after) flags_.read.after = WithoutMark(*flags_.read.after);
@@ -169,7 +182,7 @@ class Grammar {
     AddServerCommand(migrate, "resume", "Continue the running server's migration");
     AddServerCommand(migrate, "throttle", "Change the running server's rate limit")
         ->add_option("--rate-limit", flags_.migrate.rate_limit, "Nodes a second, 0: none")
-        ->check(CLI::NonNegativeNumber);
+        ->check(Whole(0));
     Runs(migrate, [this](Session& s) { return MigrateDual(s, flags_.migrate); });
   }
 
@@ -183,21 +196,21 @@ class Grammar {
     command->add_flag("--dry-run", m.dry_run, "Predict, create and change nothing");
     command->add_flag("--resume", m.resume, "Continue from the checkpoint");
     command->add_option("--batch-size", m.batch_size, "Nodes per unit of work (default 1000)")
-        ->check(CLI::PositiveNumber);
+        ->check(Whole(1));
     command
         ->add_option("--checkpoint-interval", m.checkpoint_interval,
                      "Nodes between checkpoints (default 10000)")
-        ->check(CLI::PositiveNumber);
+        ->check(Whole(1));
     command
         ->add_option("--memory-budget-mb", m.memory_budget_mb,
                      "Memory for work in flight (default 512)")
-        ->check(CLI::PositiveNumber);
+        ->check(Whole(1));
     command->add_option("--rate-limit", m.rate_limit, "Nodes a second, 0: none (default)")
-        ->check(CLI::NonNegativeNumber);
+        ->check(Whole(0));
     command
         ->add_option("--parallel-workers", m.parallel_workers,
                      "Worker threads (default half the cores)")
-        ->check(CLI::PositiveNumber);
+        ->check(Whole(1));
     command->add_flag("--no-history-scan", m.no_history_scan,
                       "Convert only what is written while it runs");
   }
@@ -221,7 +234,7 @@ class Grammar {
     verify->add_option("--source", flags_.verify.source,
                        "Also compare with the records of this upstream directory");
     verify->add_option("--sample", flags_.verify.sample, "Check this many records (default all)")
-        ->check(CLI::PositiveNumber);
+        ->check(Whole(1));
     verify->add_flag("--full", flags_.verify.full,
                      "Also layouts, map order, re-encoding and cross tables");
     Example(verify, name + " --source /var/lib/engram --full --json");
@@ -301,6 +314,10 @@ std::vector<std::string> Prepared(const std::vector<std::string>& words) {
   return arguments;
 }
 
+// What may stand before the word that is not a command.
+constexpr std::string_view kGroups[] = {"memory", "space"};
+constexpr std::string_view kSwitches[] = {"--json", "--quiet", "--all-spaces"};
+
 // --json is known before the rest of the line makes sense.
 bool WantsJson(const std::vector<std::string>& words) {
   for (const std::string& word : words) {
@@ -310,9 +327,26 @@ bool WantsJson(const std::vector<std::string>& words) {
   return false;
 }
 
+// CLI11 names the missing subcommand only; the reader wants to know which word was not one.
+std::string UnknownCommand(const std::vector<std::string>& words) {
+  for (size_t i = 1; i < words.size(); ++i) {
+    if (words[i].starts_with('-')) continue;
+    if (std::find(std::begin(kGroups), std::end(kGroups), words[i]) != std::end(kGroups)) continue;
+    const bool value =
+        i > 1 && words[i - 1].starts_with("--") && words[i - 1].find('=') == std::string::npos &&
+        std::find(std::begin(kSwitches), std::end(kSwitches), words[i - 1]) == std::end(kSwitches);
+    if (!value) return words[i];
+  }
+  return "";
+}
+
 int UsageError(const std::vector<std::string>& words, const CLI::ParseError& error) {
   Console console({.json = WantsJson(words)});
   std::string message = error.what();
+  if (const std::string word = UnknownCommand(words);
+      message == "A subcommand is required" && !word.empty()) {
+    message = "\"" + word + "\" is not a command";
+  }
   std::replace(message.begin(), message.end(), '\n', ' ');
   // CLI11 says "A subcommand is required" of a misspelt one too.
   if (error.get_name() == "RequiredError" && message.find("subcommand") != std::string::npos) {
