@@ -91,6 +91,12 @@ Result<bool> BulkTxnImpl::InstallDualHead(NodeKey key, Lsn seq, const DualHead& 
   OldHead old_head;
   ENGRAM_TRY(DecodeOldHead(row_key, *row, &old_head));
   if (old_head.common.seq != seq || head.common.seq != seq) return false;
+  // A conversion changes the form alone (INV-1).
+  if (old_head.common.digest != head.common.digest || old_head.common.tier != head.common.tier ||
+      old_head.common.vector_key != head.common.vector_key ||
+      old_head.common.origin != head.common.origin) {
+    return Status::InvalidArgument("a dual head with other content than its old head");
+  }
   ENGRAM_ASSIGN_OR_RETURN(row, txn_->Get(Table::kHeads, row_key));
   if (row) {
     DualHead present;

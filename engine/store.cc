@@ -75,10 +75,7 @@ Status StoreImpl::WaitForRoom() {
       continue;
     }
     ENGRAM_TRY(CheckWritable());
-    if (full_.load()) {
-      return Status::Full("the device is full: acknowledged writes can not be applied",
-                          "free space on the device; the store goes on by itself");
-    }
+    if (full_.load()) return Status::Ok();  // StageChanges lets removals alone through
     Applier::Shared().Wake();
     MutexLock lock(stage_mutex_);
     room_.WaitFor(stage_mutex_, std::chrono::milliseconds(100));
@@ -94,6 +91,12 @@ Result<std::unique_ptr<WriteTxn>> StoreImpl::Begin() {
 
 Result<Lsn> StoreImpl::StageChanges(std::string payload, const wal::Log::AppendOptions& append) {
   ENGRAM_TRY(CheckWritable());
+  // On a full device removals go on, up to the same amount again.
+  const uint64_t pending_max = options_.overlay_size_bytes_max * (append.use_reserve ? 2 : 1);
+  if (full_.load() && pending_bytes_.load() > pending_max) {
+    return Status::Full("the device is full: acknowledged writes can not be applied",
+                        "free space on the device; the store goes on by itself");
+  }
   ENGRAM_TRY(FlushBulk());
   ENGRAM_ASSIGN_OR_RETURN(const Lsn lsn,
                           log_->Append(kLogRecordChangeSet, AsBytes(payload), append));
@@ -106,6 +109,11 @@ Result<Lsn> StoreImpl::StageChanges(std::string payload, const wal::Log::AppendO
   staged_ = lsn;
   pending_bytes_.fetch_add(active.size_bytes() - before);
   return lsn;
+}
+
+void StoreImpl::SetStagedMode(Lsn lsn, Mode mode) {
+  MutexLock lock(stage_mutex_);
+  staged_mode_.emplace(lsn, mode);
 }
 
 // A log record may build on the rows of a bulk batch; then a crash must not undo the batch alone.
@@ -128,6 +136,10 @@ Status StoreImpl::WaitDurable(Lsn lsn) {
     // What is durable is visible once it is in a memtable: staging runs behind the append.
     const uint64_t newest = std::min(log_->durable().value, staged_.value);
     if (newest > visible_.load()) visible_.store(newest, std::memory_order_release);
+    if (staged_mode_ && staged_mode_->first.value <= newest) {
+      mode_.store(staged_mode_->second);
+      staged_mode_.reset();
+    }
   }
   if (options_.background_apply) Applier::Shared().Wake();
   return Status::Ok();

@@ -71,7 +71,8 @@ class WriteTxnImpl final : public WriteTxn {
   std::unordered_map<uint64_t, std::string>
       new_ids_;  // keys whose text row is only the id, unless staged
   std::unordered_map<uint64_t, Uuid> uuids_;
-  bool removes_only_ = false;
+  bool removes_ = false;  // records
+  bool adds_ = false;     // anything
   std::optional<Mode> new_mode_;
 };
 
@@ -173,6 +174,7 @@ Status WriteTxnImpl::CountChange(const Record& record, const StoredRecord& befor
 }
 
 Status WriteTxnImpl::PutRecord(const Record& record) {
+  adds_ = true;
   if (!record.old_head && !record.dual_head) {
     return Status::InvalidArgument("a record needs a head in at least one form");
   }
@@ -229,7 +231,7 @@ Status WriteTxnImpl::RemoveRecord(NodeKey key) {
     Delete(Table::kIds, AsBytes(id_key));
     Delete(Table::kUuids, uuid.bytes);
   }
-  removes_only_ = true;
+  removes_ = true;
   return Status::Ok();
 }
 
@@ -277,6 +279,7 @@ Result<Uuid> WriteTxnImpl::UuidOfNode(NodeKey key) {
 }
 
 Status WriteTxnImpl::AddEdge(NodeKey source, NodeKey target, float weight) {
+  adds_ = true;
   ENGRAM_ASSIGN_OR_RETURN(auto edges, view_.OutEdges(source));
   const uint64_t ordinal = edges.empty() ? 1 : edges.back().ordinal + 1;
   ENGRAM_ASSIGN_OR_RETURN(const Uuid from, UuidOfNode(source));
@@ -324,6 +327,7 @@ Status WriteTxnImpl::BindingDigestChange(NodeKey episode, NodeKey concept_node,
 
 Status WriteTxnImpl::AddBinding(NodeKey episode, NodeKey concept_node, float strength,
                                 float contribution) {
+  adds_ = true;
   ENGRAM_ASSIGN_OR_RETURN(auto bindings, view_.ConceptsOf(episode));
   const uint64_t ordinal = bindings.empty() ? 1 : bindings.back().ordinal + 1;
   const std::string body = FloatBody(strength) + FloatBody(contribution);
@@ -410,12 +414,12 @@ Result<Lsn> WriteTxnImpl::Stage() {
     EncodeTextFields(AsBytes(row_key), text, &scratch_);
     Put(Table::kContent, AsBytes(row_key), AsBytes(scratch_));
   }
-  const bool removes = removes_only_ && builder_.counts().records < 0;
+  const bool removes = removes_ && !adds_;
   std::string payload = builder_.Finish(next_node_key_, next_vector_key_);
   ENGRAM_ASSIGN_OR_RETURN(Lsn lsn, store_->StageChanges(std::move(payload), {removes}));
   ENGRAM_CHECK(lsn == lsn_);
   store_->SetNextKeys(next_node_key_, next_vector_key_);
-  if (new_mode_) store_->SetMode(*new_mode_);
+  if (new_mode_) store_->SetStagedMode(lsn, *new_mode_);
   lock_.unlock();
   return lsn;
 }

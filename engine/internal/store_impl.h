@@ -79,7 +79,8 @@ class StoreImpl final : public Store {
     next_node_key_ = node;
     next_vector_key_ = vector;
   }
-  void SetMode(Mode mode) { mode_.store(mode); }
+  // The mode of the write `lsn`: what mode() returns once that is durable.
+  void SetStagedMode(Lsn lsn, Mode mode);
   std::mutex& write_mutex() { return write_mutex_; }
   std::mutex& apply_mutex() { return apply_mutex_; }
   lmdb::Environment& lmdb_environment() { return *lmdb_; }
@@ -144,6 +145,7 @@ class StoreImpl final : public Store {
   // Oldest first; the last one takes writes.
   std::vector<std::shared_ptr<Memtable>> tables_ ENGRAM_GUARDED_BY(stage_mutex_);
   Lsn staged_ ENGRAM_GUARDED_BY(stage_mutex_);  // newest LSN in a memtable
+  std::optional<std::pair<Lsn, Mode>> staged_mode_ ENGRAM_GUARDED_BY(stage_mutex_);
   // LMDB transaction that brought applied_.
   uint64_t applied_txn_id_ ENGRAM_GUARDED_BY(stage_mutex_) = 0;
   std::atomic<uint64_t> visible_{0};

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "base/crypto.h"
 #include "compat/conversion.h"
 #include "tests/testing/temp_dir.h"
@@ -159,6 +161,44 @@ TEST_F(StoreTest, CompareAndRewriteInstallsOnlyOverTheRecordThatWasRead) {
   }
   EXPECT_EQ(Count().dual, 1u);
   EXPECT_EQ(Count().old, 0u);
+}
+
+TEST_F(StoreTest, AConversionThatChangesContentIsRefused) {
+  const Lsn seq = Put("a", "1", 0.5f);
+  auto record = *(*store_->View().value()).Record(NodeKey{1});
+  DualHead head;
+  head.common = record->old_head->common;
+  head.common.digest[0] ^= 1;
+  auto bulk = store_->BeginBulk();
+  ASSERT_TRUE(bulk.ok());
+  EXPECT_EQ((*bulk)->InstallDualHead(record->key, seq, head).status().code(),
+            StatusCode::kInvalidArgument);
+}
+
+TEST_F(StoreTest, AMissingStoreFileBesideALogIsRefusedNotReplaced) {
+  Put("a", "1", 0.5f);
+  ASSERT_TRUE(store_->Close().ok());
+  store_.reset();
+  const std::string dual = dir_.path() + "/default/dual";
+  std::filesystem::rename(dual + "/STORE", dir_.path() + "/STORE");
+  StoreOptions options;
+  options.directory = dual;
+  options.space = "default";
+  options.access = Access::kCreate;
+  options.map_size_bytes = 1u << 30;
+  EXPECT_EQ(Store::Open({}, options).status().code(), StatusCode::kCorruption);
+  std::filesystem::rename(dir_.path() + "/STORE", dual + "/STORE");
+  Open(Access::kReadWrite);
+  EXPECT_EQ(Content("a"), "1");
+}
+
+TEST_F(StoreTest, TheModeChangesWhenItsRecordIsDurable) {
+  auto txn = store_->Begin();
+  ASSERT_TRUE((*txn)->SetMode(Mode::kDual).ok());
+  const Lsn lsn = *(*txn)->Stage();
+  EXPECT_EQ(store_->mode(), Mode::kLegacy);
+  ASSERT_TRUE(store_->WaitDurable(lsn).ok());
+  EXPECT_EQ(store_->mode(), Mode::kDual);
 }
 
 TEST_F(StoreTest, EdgesAreDroppedWithTheirNodeBothWays) {
