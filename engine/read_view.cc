@@ -181,24 +181,25 @@ Result<std::vector<Binding>> ReadViewImpl::EpisodesOf(NodeKey concept_node) {
   return Bindings(Table::kBindingsIn, concept_node);
 }
 
-// The rows as LMDB has them, with what the memtables add; a transaction's own changes are not in.
-Result<DigestRows> ReadViewImpl::CurrentDigests() {
+Result<DigestRows> ReadViewImpl::StoredDigests() const {
   const ReadState& state = reader_.state();
-  ENGRAM_ASSIGN_OR_RETURN(DigestRows rows, DigestRows::Load([&state](Bytes key) {
-                            return state.txn->Get(Table::kDigests, key);
-                          }));
-  std::vector<DigestChange> changes;
-  CountDeltas deltas;
+  return DigestRows::Load([&state](Bytes key) { return state.txn->Get(Table::kDigests, key); });
+}
+
+// What the memtables add to LMDB's rows; a transaction's own changes are not in.
+ReadViewImpl::Changes ReadViewImpl::OverlayChanges() const {
+  const ReadState& state = reader_.state();
+  Changes changes;
   for (const auto& memtable : state.tables) {
-    memtable->CollectChanges(state.applied, state.visible, &changes, &deltas);
+    memtable->CollectChanges(state.applied, state.visible, &changes.digests, &changes.counts);
   }
-  for (const DigestChange& change : changes) rows.Apply(change);
-  deltas.ApplyTo(&rows.counts);
-  return rows;
+  return changes;
 }
 
 Result<DigestState> ReadViewImpl::Digests() {
-  ENGRAM_ASSIGN_OR_RETURN(DigestRows rows, CurrentDigests());
+  ENGRAM_ASSIGN_OR_RETURN(DigestRows rows, StoredDigests());
+  const Changes changes = OverlayChanges();
+  for (const DigestChange& change : changes.digests) rows.Apply(change);
   DigestState out;
   out.lsn = lsn();
   std::copy(std::begin(rows.tiers), std::end(rows.tiers), std::begin(out.tiers));
@@ -208,16 +209,8 @@ Result<DigestState> ReadViewImpl::Digests() {
 }
 
 Result<Counts> ReadViewImpl::Count() {
-  const ReadState& state = reader_.state();
-  ENGRAM_ASSIGN_OR_RETURN(DigestRows rows, DigestRows::Load([&state](Bytes key) {
-                            return state.txn->Get(Table::kDigests, key);
-                          }));
-  std::vector<DigestChange> ignored;
-  CountDeltas deltas;
-  for (const auto& memtable : state.tables) {
-    memtable->CollectChanges(state.applied, state.visible, &ignored, &deltas);
-  }
-  deltas.ApplyTo(&rows.counts);
+  ENGRAM_ASSIGN_OR_RETURN(DigestRows rows, StoredDigests());
+  OverlayChanges().counts.ApplyTo(&rows.counts);
   return rows.counts;
 }
 
@@ -230,12 +223,8 @@ Result<std::optional<RangeSum>> ReadViewImpl::Range(uint64_t range) {
   if (value) {
     ENGRAM_ASSIGN_OR_RETURN(sum, DecodeRangeRow(AsBytes(key), *value));
   }
-  std::vector<DigestChange> changes;
-  CountDeltas ignored;
-  for (const auto& memtable : state.tables) {
-    memtable->CollectChanges(state.applied, state.visible, &changes, &ignored);
-  }
-  for (const DigestChange& change : changes) {
+  const Changes changes = OverlayChanges();
+  for (const DigestChange& change : changes.digests) {
     if (change.sum > kTierCount || RangeOf(change.node) != range) continue;
     if (!sum) sum.emplace();
     if (change.is_removal) {

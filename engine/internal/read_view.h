@@ -41,7 +41,12 @@ class ReadViewImpl final : public ReadView {
   Result<std::optional<uint64_t>> GetU64(Table table, Bytes key);
   Result<std::vector<Neighbour>> Edges(Table table, NodeKey node);
   Result<std::vector<Binding>> Bindings(Table table, NodeKey node);
-  Result<DigestRows> CurrentDigests();
+  struct Changes {
+    std::vector<DigestChange> digests;
+    CountDeltas counts;
+  };
+  Result<DigestRows> StoredDigests() const;
+  Changes OverlayChanges() const;
 
   RowReader reader_;
   StoreImpl* store_;

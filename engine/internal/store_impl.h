@@ -81,8 +81,6 @@ class StoreImpl final : public Store {
   }
   // The mode of the write `lsn`: what mode() returns once that is durable.
   void SetStagedMode(Lsn lsn, Mode mode);
-  std::mutex& write_mutex() { return write_mutex_; }
-  std::mutex& apply_mutex() { return apply_mutex_; }
   lmdb::Environment& lmdb_environment() { return *lmdb_; }
   Uuid UuidOf(std::string_view id) const { return NodeUuid(*space_id_, id); }
   // Consumes the LSN of a bulk batch in the log, durably, before its rows are committed.
