@@ -31,7 +31,7 @@ extern "C" {
 #endif
 
 #define ENGRAM_SE_ABI_MAJOR 1u
-#define ENGRAM_SE_ABI_MINOR 0u
+#define ENGRAM_SE_ABI_MINOR 1u
 #define ENGRAM_SE_EMBEDDING_DIMENSION 768u
 #define ENGRAM_SE_UNKNOWN_OFFSET UINT64_MAX
 
@@ -228,6 +228,10 @@ typedef struct engram_se_scan_options {
   uint32_t flags;               /* ENGRAM_SE_WITH_EMBEDDING */
   const engram_se_bytes* after; /* starts behind this id; NULL: at the first */
   uint64_t limit;               /* 0: no limit */
+  /* Since 1.1. */
+  uint64_t skip; /* records (of the tier asked for) passed over before the first delivered one */
+  uint32_t tier; /* ENGRAM_SE_TIER_*: only records of it; 0: all */
+  uint32_t reserved;
 } engram_se_scan_options;
 
 /* What a progress bar shows. Delivered at most ten times a second and at the end of a phase. */
@@ -290,6 +294,109 @@ typedef struct engram_se_compact_options {
   const char* space;
 } engram_se_compact_options;
 
+/* --- Since ABI 1.1: serving a space. What a host needs that keeps spaces open for long. --- */
+
+/* Counters and gauges of an open space, all at `lsn`; cheap enough for every scrape (no scan, no
+ * wait). Histogram buckets: entry i counts waits below 2^i microseconds and not below 2^(i-1), the
+ * last one also everything above. */
+#define ENGRAM_SE_WAIT_BUCKETS 24u
+typedef struct engram_se_figures {
+  uint32_t struct_size;
+  uint32_t mode; /* ENGRAM_SE_MODE_* */
+  uint64_t lsn;
+  uint64_t count;
+  uint64_t old_count; /* without a current dual head */
+  uint64_t dual_count;
+  uint64_t episode_count;
+  uint64_t concept_count;
+  uint64_t edge_count;
+  uint64_t binding_count;
+  uint64_t quarantined_count;
+  uint64_t lossy_count;   /* Concepts served as Memory: the lossiness ledger */
+  uint64_t tier_count[3]; /* hot, warm, cold */
+  uint8_t tier_digest[3][32];
+  uint8_t tier_dirty[3]; /* 1: a damaged record could not be subtracted; salvage makes it whole */
+  uint8_t reserved8[5];
+  uint8_t digest[32];
+  uint64_t size_bytes; /* allocated on disk, log included */
+  uint64_t lsn_durable;
+  uint64_t lsn_applied;
+  uint64_t overlay_size_bytes;
+  uint64_t log_size_bytes;
+  uint64_t log_appended_bytes_total; /* since the space was opened, as the next ones */
+  uint64_t log_groups_total;
+  uint64_t log_records_total;
+  uint64_t log_flush_ns_total;
+  uint64_t lazy_conversions_total; /* old records converted on a read */
+  uint64_t lazy_installs_total;    /* of them installed */
+  uint64_t shadow_mismatches_total;
+  uint64_t recovery_ns; /* of the last open */
+  uint64_t recovery_records;
+  uint64_t mode_gate_wait[ENGRAM_SE_WAIT_BUCKETS]; /* operations, by how long they waited */
+  uint64_t mode_gate_wait_ns_total;
+} engram_se_figures;
+
+/* A migrator of one open space: converts what is old in small steps, in the foreground of whoever
+ * steps it, while the space is served. It tails the log for new writes and scans old heads for
+ * history; both install by compare-and-rewrite, so stepping it at any time is safe. It keeps its
+ * place in the store: a new migrator after a crash goes on. */
+typedef struct engram_se_migrator engram_se_migrator;
+#define ENGRAM_SE_MIGRATOR_NO_HISTORY_SCAN 1u /* only what is written while it is open */
+typedef struct engram_se_migrator_options {
+  uint32_t struct_size;
+  uint32_t flags;            /* ENGRAM_SE_MIGRATOR_* */
+  uint64_t memory_budget_mb; /* 0: the engine's default */
+  uint32_t parallel_workers; /* 0: cores / 2, at least 1 */
+  uint32_t reserved;
+} engram_se_migrator_options;
+
+#define ENGRAM_SE_PHASE_TAIL 1u     /* nothing old but what the log still brings */
+#define ENGRAM_SE_PHASE_BACKFILL 2u /* scanning history */
+#define ENGRAM_SE_PHASE_VERIFY 3u   /* recomputing the digests of what was converted */
+#define ENGRAM_SE_PHASE_COMPLETE 4u /* full coverage, digests agree, nothing old */
+#define ENGRAM_SE_PHASE_FAILED 5u   /* a verification that did not hold; the error said what */
+typedef struct engram_se_migrator_state {
+  uint32_t struct_size;
+  uint32_t phase; /* ENGRAM_SE_PHASE_* */
+  uint64_t done;  /* records this step looked at; 0: nothing to do until something is written */
+  uint64_t converted_total; /* by this migrator */
+  uint64_t remaining_old;
+  uint64_t quarantined_total; /* poison records: readable, left old, counted */
+  uint64_t lsn_tailed;
+  uint64_t lsn_durable;
+  uint8_t digest_matches; /* of the last verification: 1 yes, 0 no or none yet */
+  uint8_t reserved8[7];
+  uint64_t resident_budget_used_bytes;
+} engram_se_migrator_state;
+
+/* The mirror of a space's state in shared memory (<space>/dual/control): readable while its owner
+ * is stopped, hung or dead. Never the truth; a torn or foreign file reads as NOT_FOUND. */
+typedef struct engram_se_control {
+  uint32_t struct_size;
+  uint32_t mode;           /* ENGRAM_SE_MODE_* */
+  uint32_t phase;          /* ENGRAM_SE_PHASE_*, 0: off */
+  uint32_t pid;            /* of the owner; 0: nobody holds the space */
+  uint64_t pid_start_time; /* field 22 of /proc/<pid>/stat: tells a reused pid */
+  int64_t updated_unix_ns;
+  uint64_t lsn;
+  uint64_t count;
+  uint64_t old_count;
+  uint64_t converted;
+  uint64_t quarantined;
+  uint64_t lag_lsn;
+  double rate_per_second;
+  double eta_seconds;             /* < 0: unknown */
+  uint64_t rate_limit_per_second; /* knob; 0: none */
+  uint8_t paused;                 /* knob */
+  uint8_t history_scan;           /* knob */
+  uint8_t reserved8[6];
+  int64_t throttled_since_unix_ns; /* 0: not throttled */
+  char throttle_reason[48];        /* NUL-terminated */
+  uint8_t digest[32];
+  uint32_t http_port;
+  uint32_t reserved;
+} engram_se_control;
+
 /* Capabilities: the slots of a group may be NULL only if its bit is clear. */
 #define ENGRAM_SE_CAP_MODES (UINT64_C(1) << 0)
 #define ENGRAM_SE_CAP_SEARCH (UINT64_C(1) << 1)
@@ -298,6 +405,8 @@ typedef struct engram_se_compact_options {
 #define ENGRAM_SE_CAP_TYPED_NODES (UINT64_C(1) << 4)
 #define ENGRAM_SE_CAP_JOBS (UINT64_C(1) << 5)
 #define ENGRAM_SE_CAP_DURABLE (UINT64_C(1) << 6) /* an acknowledged write survives a crash */
+#define ENGRAM_SE_CAP_SERVING (UINT64_C(1) << 7) /* the slots since 1.1, search_text excepted */
+#define ENGRAM_SE_CAP_TEXT_SEARCH (UINT64_C(1) << 8)
 
 typedef struct engram_se_vtable {
   uint32_t struct_size;
@@ -430,10 +539,55 @@ typedef struct engram_se_vtable {
   engram_se_status (*space_list)(engram_se_engine* engine, engram_se_id_fn visit, void* ctx,
                                  engram_se_error* error);
   /* Slots above are valid for ABI 1.0. */
+
+  /* Text search over the contents, best first, ties by id bytes (TEXT_SEARCH). Without regard to
+   * ASCII case: 1.0 if the content contains the query, 0.8 if the query contains the (non-empty)
+   * content, else the Jaccard index of their sets of white-space separated words. An id equal to
+   * the query scores 1.0. Records below `threshold` and those without content are left out. */
+  engram_se_status (*search_text)(engram_se_space* space, engram_se_bytes query, float threshold,
+                                  uint32_t k, engram_se_scored_fn visit, void* ctx,
+                                  engram_se_error* error);
+
+  /* On an open space, while it is served (SERVING). The caller sets figures->struct_size. */
+  engram_se_status (*space_figures)(engram_se_space* space, engram_se_figures* figures,
+                                    engram_se_error* error);
+  /* Brings in what an upstream directory still holds: as migrate with a source (options->space is
+   * not looked at), in batches between which writers and readers get in. Records that are written
+   * here meanwhile win. In the modes that produce dual heads the records come in converted. A
+   * source that was brought in whole and has not changed since costs no reading of its records. */
+  engram_se_status (*space_ingest)(engram_se_space* space, const engram_se_migrate_options* options,
+                                   const engram_se_job* job, engram_se_error* error);
+  /* As verify, at one snapshot. */
+  engram_se_status (*space_verify)(engram_se_space* space, const engram_se_verify_options* options,
+                                   const engram_se_job* job, engram_se_error* error);
+  /* As rollback (to old format). */
+  engram_se_status (*space_rollback)(engram_se_space* space, const engram_se_job* job,
+                                     engram_se_error* error);
+
+  /* One migrator per space at a time (BUSY). Closing it never loses what its steps have done; it
+   * must be closed before its space. */
+  engram_se_status (*migrator_open)(engram_se_space* space,
+                                    const engram_se_migrator_options* options,
+                                    engram_se_migrator** migrator_out, engram_se_error* error);
+  /* Looks at up to `records_max` records: first what the log brought, then history, then
+   * verification; one commit. The caller sets state->struct_size. */
+  engram_se_status (*migrator_step)(engram_se_migrator* migrator, uint64_t records_max,
+                                    engram_se_migrator_state* state, engram_se_error* error);
+  void (*migrator_close)(engram_se_migrator* migrator);
+
+  /* Publishes the mirror; never blocks, no I/O but stores to mapped memory. */
+  engram_se_status (*control_publish)(engram_se_space* space, const engram_se_control* control,
+                                      engram_se_error* error);
+  /* Needs no lease and no open space; changes nothing; never waits for the owner. */
+  engram_se_status (*control_read)(engram_se_engine* engine, const char* space,
+                                   engram_se_control* control, engram_se_error* error);
+  /* Slots above are valid for ABI 1.1. */
 } engram_se_vtable;
 
 #define ENGRAM_SE_VTABLE_SIZE_1_0 \
   (offsetof(engram_se_vtable, space_list) + sizeof(((engram_se_vtable*)0)->space_list))
+#define ENGRAM_SE_VTABLE_SIZE_1_1 \
+  (offsetof(engram_se_vtable, control_read) + sizeof(((engram_se_vtable*)0)->control_read))
 #define ENGRAM_SE_HAS_SLOT(vt, slot) \
   ((vt)->struct_size >= offsetof(engram_se_vtable, slot) + sizeof((vt)->slot) && (vt)->slot != NULL)
 

@@ -39,6 +39,8 @@ engram_se_scan_options ToScanOptions(const ScanOptions& options, const engram_se
   out.flags = options.embeddings ? ENGRAM_SE_WITH_EMBEDDING : 0;
   out.after = options.after ? after : nullptr;
   out.limit = options.limit;
+  out.skip = options.skip;
+  out.tier = options.tier;
   return out;
 }
 
@@ -74,7 +76,41 @@ Result<std::string> RunJob(const Job& job, Call&& call) {
   return std::move(state.report);
 }
 
+engram_se_migrate_options ToMigrateOptions(const MigrateOptions& options) {
+  engram_se_migrate_options out{};
+  out.struct_size = sizeof out;
+  out.flags = options.flags;
+  out.source = CStringOrNull(options.source);
+  out.space = CStringOrNull(options.space);
+  out.batch_size = options.batch_size;
+  out.checkpoint_interval = options.checkpoint_interval;
+  out.memory_budget_mb = options.memory_budget_mb;
+  out.rate_limit_per_second = options.rate_limit_per_second;
+  out.parallel_workers = options.parallel_workers;
+  return out;
+}
+
+engram_se_verify_options ToVerifyOptions(const VerifyOptions& options) {
+  engram_se_verify_options out{};
+  out.struct_size = sizeof out;
+  out.flags = options.full ? ENGRAM_SE_VERIFY_FULL : 0;
+  out.space = options.space.c_str();
+  out.source = CStringOrNull(options.source);
+  out.sample = options.sample;
+  return out;
+}
+
 }  // namespace
+
+Migrator::~Migrator() { table_.migrator_close(migrator_); }
+
+Result<engram_se_migrator_state> Migrator::Step(uint64_t records_max) {
+  engram_se_migrator_state state{};
+  state.struct_size = sizeof state;
+  ENGRAM_TRY(Run(
+      [&](engram_se_error* e) { return table_.migrator_step(migrator_, records_max, &state, e); }));
+  return state;
+}
 
 Space::Space(std::shared_ptr<const Engine> engine, engram_se_space* space)
     : engine_(std::move(engine)), space_(space) {}
@@ -302,6 +338,67 @@ Result<uint64_t> Space::SetConsolidationScore(std::string_view id, float score) 
   return lsn;
 }
 
+Status Space::SearchText(std::string_view query, float threshold, uint32_t k,
+                         const ScoredVisitor& visit) {
+  ENGRAM_TRY(Require(ENGRAM_SE_CAP_TEXT_SEARCH, "text search"));
+  return Run([&](engram_se_error* e) {
+    return table().search_text(space_, ToBytes(query), threshold, k, VisitScored, Context(visit),
+                               e);
+  });
+}
+
+// What follows serves an open space.
+constexpr std::string_view kServing = "calls for serving a space";
+
+Result<engram_se_figures> Space::Figures() {
+  ENGRAM_TRY(Require(ENGRAM_SE_CAP_SERVING, kServing));
+  engram_se_figures figures{};
+  figures.struct_size = sizeof figures;
+  ENGRAM_TRY(Run([&](engram_se_error* e) { return table().space_figures(space_, &figures, e); }));
+  return figures;
+}
+
+Result<std::string> Space::Ingest(const MigrateOptions& options, const Job& job) {
+  ENGRAM_TRY(Require(ENGRAM_SE_CAP_SERVING, kServing));
+  const engram_se_migrate_options request = ToMigrateOptions(options);
+  return RunJob(job, [&](const engram_se_job* j, engram_se_error* e) {
+    return table().space_ingest(space_, &request, j, e);
+  });
+}
+
+Result<std::string> Space::Verify(const VerifyOptions& options, const Job& job) {
+  ENGRAM_TRY(Require(ENGRAM_SE_CAP_SERVING, kServing));
+  const engram_se_verify_options request = ToVerifyOptions(options);
+  return RunJob(job, [&](const engram_se_job* j, engram_se_error* e) {
+    return table().space_verify(space_, &request, j, e);
+  });
+}
+
+Result<std::string> Space::Rollback(const Job& job) {
+  ENGRAM_TRY(Require(ENGRAM_SE_CAP_SERVING, kServing));
+  return RunJob(job, [&](const engram_se_job* j, engram_se_error* e) {
+    return table().space_rollback(space_, j, e);
+  });
+}
+
+Result<std::unique_ptr<Migrator>> Space::OpenMigrator(const MigratorOptions& options) {
+  ENGRAM_TRY(Require(ENGRAM_SE_CAP_SERVING, kServing));
+  engram_se_migrator_options request{};
+  request.struct_size = sizeof request;
+  request.flags = options.history_scan ? 0 : ENGRAM_SE_MIGRATOR_NO_HISTORY_SCAN;
+  request.memory_budget_mb = options.memory_budget_mb;
+  request.parallel_workers = options.parallel_workers;
+  engram_se_migrator* migrator = nullptr;
+  ENGRAM_TRY(Run(
+      [&](engram_se_error* e) { return table().migrator_open(space_, &request, &migrator, e); }));
+  return std::unique_ptr<Migrator>(new Migrator(table(), migrator));
+}
+
+Status Space::PublishControl(const engram_se_control& control) {
+  ENGRAM_TRY(Require(ENGRAM_SE_CAP_SERVING, kServing));
+  return Run([&](engram_se_error* e) { return table().control_publish(space_, &control, e); });
+}
+
 Engine::Engine(std::shared_ptr<const Plugin> plugin, engram_se_engine* engine)
     : plugin_(std::move(plugin)), engine_(engine) {}
 
@@ -355,16 +452,7 @@ Result<std::vector<std::string>> Engine::ListSpaces() {
 
 Result<std::string> Engine::Migrate(const MigrateOptions& options, const Job& job) {
   ENGRAM_TRY(Require(ENGRAM_SE_CAP_JOBS, "jobs"));
-  engram_se_migrate_options request{};
-  request.struct_size = sizeof request;
-  request.flags = options.flags;
-  request.source = CStringOrNull(options.source);
-  request.space = CStringOrNull(options.space);
-  request.batch_size = options.batch_size;
-  request.checkpoint_interval = options.checkpoint_interval;
-  request.memory_budget_mb = options.memory_budget_mb;
-  request.rate_limit_per_second = options.rate_limit_per_second;
-  request.parallel_workers = options.parallel_workers;
+  const engram_se_migrate_options request = ToMigrateOptions(options);
   return RunJob(job, [&](const engram_se_job* j, engram_se_error* e) {
     return plugin_->table().migrate(engine_, &request, j, e);
   });
@@ -372,12 +460,7 @@ Result<std::string> Engine::Migrate(const MigrateOptions& options, const Job& jo
 
 Result<std::string> Engine::Verify(const VerifyOptions& options, const Job& job) {
   ENGRAM_TRY(Require(ENGRAM_SE_CAP_JOBS, "jobs"));
-  engram_se_verify_options request{};
-  request.struct_size = sizeof request;
-  request.flags = options.full ? ENGRAM_SE_VERIFY_FULL : 0;
-  request.space = options.space.c_str();
-  request.source = CStringOrNull(options.source);
-  request.sample = options.sample;
+  const engram_se_verify_options request = ToVerifyOptions(options);
   return RunJob(job, [&](const engram_se_job* j, engram_se_error* e) {
     return plugin_->table().verify(engine_, &request, j, e);
   });
@@ -420,6 +503,16 @@ Result<std::string> Engine::SpaceStats(const std::string& space, const Job& job)
   return RunJob(job, [&](const engram_se_job* j, engram_se_error* e) {
     return plugin_->table().space_stats(engine_, space.c_str(), j, e);
   });
+}
+
+Result<engram_se_control> Engine::ReadControl(const std::string& space) {
+  ENGRAM_TRY(Require(ENGRAM_SE_CAP_SERVING, "calls for serving a space"));
+  engram_se_control control{};
+  control.struct_size = sizeof control;
+  ENGRAM_TRY(Run([&](engram_se_error* e) {
+    return plugin_->table().control_read(engine_, space.c_str(), &control, e);
+  }));
+  return control;
 }
 
 }  // namespace engram::plugin

@@ -75,6 +75,12 @@ std::vector<SlotGroup> SlotGroups(const engram_se_vtable& t) {
        {ENGRAM_SLOT_(migrate), ENGRAM_SLOT_(verify), ENGRAM_SLOT_(rollback),
         ENGRAM_SLOT_(can_rollback), ENGRAM_SLOT_(migration_status), ENGRAM_SLOT_(compact),
         ENGRAM_SLOT_(space_stats), ENGRAM_SLOT_(space_list)}},
+      {ENGRAM_SE_CAP_SERVING,
+       "serving",
+       {ENGRAM_SLOT_(space_figures), ENGRAM_SLOT_(space_ingest), ENGRAM_SLOT_(space_verify),
+        ENGRAM_SLOT_(space_rollback), ENGRAM_SLOT_(migrator_open), ENGRAM_SLOT_(migrator_step),
+        ENGRAM_SLOT_(migrator_close), ENGRAM_SLOT_(control_publish), ENGRAM_SLOT_(control_read)}},
+      {ENGRAM_SE_CAP_TEXT_SEARCH, "text search", {ENGRAM_SLOT_(search_text)}},
   };
 }
 #undef ENGRAM_SLOT_

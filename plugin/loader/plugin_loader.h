@@ -64,9 +64,41 @@ struct ScanOptions {
   std::optional<std::string> after;  // starts behind this id
   uint64_t limit = 0;                // 0: none
   bool embeddings = false;
+  uint64_t skip = 0;  // records (of the tier) passed over before the first delivered one
+  uint32_t tier = 0;  // ENGRAM_SE_TIER_*; 0: all
+};
+
+struct MigratorOptions {
+  bool history_scan = true;
+  uint64_t memory_budget_mb = 0;  // 0: the engine's default
+  uint32_t parallel_workers = 0;  // 0: cores / 2, at least 1
+};
+
+// What every job takes.
+struct Job {
+  std::function<void(const engram_se_progress&)> progress;  // may be empty
+  const std::atomic<bool>* cancel = nullptr;                // may be null
 };
 
 class Engine;
+class Space;
+
+// The migrator of one open space: stepped by one thread at a time; destroyed before its space.
+class Migrator {
+ public:
+  ~Migrator();
+  Migrator(const Migrator&) = delete;
+  Migrator& operator=(const Migrator&) = delete;
+  // Looks at up to `records_max` records in one commit. An error leaves everything as it was.
+  Result<engram_se_migrator_state> Step(uint64_t records_max);
+
+ private:
+  friend class Space;
+  Migrator(const engram_se_vtable& table, engram_se_migrator* migrator)
+      : table_(table), migrator_(migrator) {}
+  const engram_se_vtable& table_;
+  engram_se_migrator* migrator_;
+};
 
 // One open space. Thread-safe but for Close(). Keeps its engine and library alive.
 class Space {
@@ -117,6 +149,18 @@ class Space {
   Result<uint64_t> SetStrength(std::string_view id, float strength);
   Result<uint64_t> SetConsolidationScore(std::string_view id, float score);
 
+  // kUnsupported without ENGRAM_SE_CAP_TEXT_SEARCH.
+  Status SearchText(std::string_view query, float threshold, uint32_t k,
+                    const ScoredVisitor& visit);
+
+  // Serving (ENGRAM_SE_CAP_SERVING). Reports are the JSON objects of the jobs below.
+  Result<engram_se_figures> Figures();
+  Result<std::string> Ingest(const struct MigrateOptions& options, const Job& job);
+  Result<std::string> Verify(const struct VerifyOptions& options, const Job& job);
+  Result<std::string> Rollback(const Job& job);
+  Result<std::unique_ptr<Migrator>> OpenMigrator(const MigratorOptions& options);
+  Status PublishControl(const engram_se_control& control);
+
  private:
   friend class Engine;
   Space(std::shared_ptr<const Engine> engine, engram_se_space* space);
@@ -157,11 +201,6 @@ struct CompactOptions {
   bool finalize = false;
 };
 
-struct Job {
-  std::function<void(const engram_se_progress&)> progress;  // may be empty
-  const std::atomic<bool>* cancel = nullptr;                // may be null
-};
-
 // One data root. Thread-safe. Jobs open the spaces that they work on: no Space of theirs may be
 // open. Their result is the JSON object of the command line's contract.
 class Engine : public std::enable_shared_from_this<Engine> {
@@ -182,6 +221,8 @@ class Engine : public std::enable_shared_from_this<Engine> {
   Result<std::string> MigrationStatus(const std::string& space, const Job& job);
   Result<std::string> Compact(const CompactOptions& options, const Job& job);
   Result<std::string> SpaceStats(const std::string& space, const Job& job);
+  // The mirror of a space's state, whoever holds the space. kNotFound if there is none.
+  Result<engram_se_control> ReadControl(const std::string& space);
 
   const Plugin& plugin() const { return *plugin_; }
   // kUnsupported, naming `what`, if the engine lacks the capability.

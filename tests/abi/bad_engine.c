@@ -49,7 +49,7 @@ __attribute__((visibility("default"))) const engram_se_vtable* engram_storage_en
                        : BAD == BAD_NEWER_MINOR ? sizeof offered
                                                 : sizeof *table;
   table->abi_major = BAD == BAD_MAJOR ? 2 : ENGRAM_SE_ABI_MAJOR;
-  table->abi_minor = BAD == BAD_NEWER_MINOR ? 1 : ENGRAM_SE_ABI_MINOR;
+  table->abi_minor = BAD == BAD_NEWER_MINOR ? ENGRAM_SE_ABI_MINOR + 1 : ENGRAM_SE_ABI_MINOR;
   table->capabilities = BAD == BAD_CAPABILITY ? ENGRAM_SE_CAP_SEARCH : 0;
   table->engine_name = "bad";
   table->engine_version = "1";

@@ -79,7 +79,7 @@ static void memories(engram_se_space* space) {
   const engram_se_memory a = memory_named("a"), b = memory_named("b"), c = memory_named("c");
   const engram_se_memory* batch[] = {&b, &c};
   const engram_se_bytes gone[] = {bytes("c"), bytes("never there")};
-  engram_se_scan_options scan = {sizeof scan, ENGRAM_SE_WITH_EMBEDDING, NULL, 0};
+  engram_se_scan_options scan = {sizeof scan, ENGRAM_SE_WITH_EMBEDDING, NULL, 0, 0, 0, 0};
   uint64_t lsns[2] = {0, 0}, first = 0, done = 0, count = 0;
   uint8_t contains = 0;
   int visits = 0;

@@ -9,7 +9,7 @@
 
 CHECK(sizeof(engram_se_error) == 2048, "the error is a fixed block");
 CHECK(offsetof(engram_se_vtable, engine_open) == 32, "the first slot");
-CHECK(ENGRAM_SE_VTABLE_SIZE_1_0 == sizeof(engram_se_vtable), "1.0 is the newest minor version");
+CHECK(ENGRAM_SE_VTABLE_SIZE_1_1 == sizeof(engram_se_vtable), "1.1 is the newest minor version");
 CHECK(sizeof(engram_se_bytes) == 16, "frozen");
 CHECK(sizeof(engram_se_pair) == 32, "frozen");
 

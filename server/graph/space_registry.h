@@ -1,0 +1,69 @@
+// The open spaces of a data root. Opens on first use, keeps at most `max_open_spaces` open, closes
+// the one idle longest. Reads never create a space.
+#ifndef ENGRAM_SERVER_GRAPH_SPACE_REGISTRY_H_
+#define ENGRAM_SERVER_GRAPH_SPACE_REGISTRY_H_
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/log.h"
+#include "base/result.h"
+#include "plugin/loader/plugin_loader.h"
+
+namespace engram::server {
+
+// A space as the server serves it. Thread-safe.
+struct ServedSpace {
+  std::string name;
+  std::unique_ptr<plugin::Space> space;
+  // True while an upstream directory is still being brought in: an unknown id is then "not yet"
+  // (503), not "no" (404).
+  std::atomic<bool> arriving{false};
+  std::atomic<int64_t> opened_at_unix_ns{0};
+  // Rises with every write that went through the server: response caches and the scheduler's wake.
+  std::atomic<uint64_t> writes{0};
+};
+using SpaceHandle = std::shared_ptr<ServedSpace>;
+
+class SpaceRegistry {
+ public:
+  struct Options {
+    uint32_t max_open_spaces = 256;
+    std::function<uint32_t()> mode_for_new;           // ENGRAM_SE_MODE_* that a new space starts in
+    std::function<void(const SpaceHandle&)> opened;   // told of each opening, before anyone uses it
+    std::function<void(const SpaceHandle&)> written;  // told of each write
+  };
+  SpaceRegistry(std::shared_ptr<plugin::Engine> engine, Options options, Logger& logger);
+  ~SpaceRegistry();
+
+  // For reads: null if there is no such space (an empty answer, never an error).
+  Result<SpaceHandle> Find(std::string_view name);
+  // For writes: made if it is not there. kInvalidArgument for a bad name.
+  Result<SpaceHandle> FindOrCreate(std::string_view name);
+  // Every space below the data root, sorted, open or not.
+  Result<std::vector<std::string>> Names();
+  std::vector<SpaceHandle> Open() const;  // open now, sorted by name
+  // After a write through `space`.
+  void Written(const SpaceHandle& space);
+  // Closes all; the first failure is returned. Nobody may use a handle afterwards.
+  Status Close();
+
+  plugin::Engine& engine() { return *engine_; }
+
+ private:
+  struct State;
+  std::shared_ptr<plugin::Engine> engine_;
+  std::unique_ptr<State> state_;
+};
+
+// Upstream's rule, after trimming: 3-64 characters of [a-z0-9_-].
+bool IsValidSpaceId(std::string_view id);
+
+}  // namespace engram::server
+
+#endif  // ENGRAM_SERVER_GRAPH_SPACE_REGISTRY_H_

@@ -1,0 +1,59 @@
+// One request and its response, free of any HTTP library: what handlers see.
+#ifndef ENGRAM_SERVER_HTTP_MESSAGE_H_
+#define ENGRAM_SERVER_HTTP_MESSAGE_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace engram::server {
+
+enum class Method { kGet, kPost, kPut, kDelete, kHead, kOptions, kOther };
+std::string_view MethodName(Method method);  // "GET", ...
+
+// Names are compared without regard to case (headers) or exactly (query, path parameters).
+struct Request {
+  Method method = Method::kGet;
+  std::string path;                                        // percent-decoded, without the query
+  std::vector<std::pair<std::string, std::string>> query;  // decoded, in order
+  std::vector<std::pair<std::string, std::string>> path_params;  // of the route's pattern
+  std::vector<std::pair<std::string, std::string>> headers;
+  std::string body;
+  std::string request_id;  // the client's X-Request-Id if it is short and printable, else made here
+
+  // The first one of that name; nullopt if there is none.
+  std::optional<std::string_view> Query(std::string_view name) const;
+  std::optional<std::string_view> Header(std::string_view name) const;
+  // REQUIRES: the route's pattern has `{name}`.
+  std::string_view PathParam(std::string_view name) const;
+};
+
+// A response that goes on: server-sent events. Polled by the connection until it ends, the client
+// goes or the server drains. Called from one thread at a time.
+class EventSource {
+ public:
+  virtual ~EventSource() = default;
+  // Appends whole events ("event: ...\ndata: ...\n\n") to `out`; nothing new appends nothing.
+  // Returns false when the stream has ended. Must not block.
+  virtual bool Poll(std::string* out) = 0;
+};
+
+struct Response {
+  int status = 200;
+  std::string content_type = "application/json";  // empty: no body and no such header
+  std::string body;
+  std::vector<std::pair<std::string, std::string>> headers;
+  std::shared_ptr<EventSource> events;  // set: text/event-stream, `body` is not used
+
+  static Response Json(int status, std::string body);
+  static Response Text(int status, std::string body);
+  static Response Empty(int status);
+};
+
+}  // namespace engram::server
+
+#endif  // ENGRAM_SERVER_HTTP_MESSAGE_H_

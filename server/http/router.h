@@ -1,0 +1,58 @@
+// Method and path to handler. Built before the listener starts, immutable afterwards.
+#ifndef ENGRAM_SERVER_HTTP_ROUTER_H_
+#define ENGRAM_SERVER_HTTP_ROUTER_H_
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "server/http/message.h"
+
+namespace engram::server {
+
+// Where a handler runs.
+enum class Execution {
+  kInline,    // on the I/O thread: never waits for a flush, a lock held over I/O, or a long scan
+  kBlocking,  // on the pool of blocking threads
+};
+// Who may call, when the server listens beyond the loopback or a browser is behind it.
+enum class Guard {
+  kNone,     // health probes: no key needed
+  kRead,     // needs the key if one is configured
+  kControl,  // writes, administration, shutdown: as kRead, and a foreign Origin is refused
+};
+
+using Handler = std::function<Response(const Request&)>;
+
+struct Route {
+  Method method = Method::kGet;
+  std::string pattern;  // "/api/v1/memories/{id}": a parameter is one whole, non-empty segment
+  Execution execution = Execution::kBlocking;
+  Guard guard = Guard::kRead;
+  Handler handler;
+};
+
+class Router {
+ public:
+  // REQUIRES: no other route with the same method and pattern.
+  void Add(Route route);
+
+  struct Match {
+    const Route* route = nullptr;  // null: 404, or 405 if `allowed` is not empty
+    std::vector<std::pair<std::string, std::string>> path_params;  // percent-decoded
+    std::vector<Method> allowed;                                   // what the path would take
+  };
+  // `raw_path` as in the request line, still percent-encoded. A literal segment wins over a
+  // parameter.
+  Match Find(Method method, std::string_view raw_path) const;
+
+  const std::vector<Route>& routes() const { return routes_; }
+
+ private:
+  std::vector<Route> routes_;
+};
+
+}  // namespace engram::server
+
+#endif  // ENGRAM_SERVER_HTTP_ROUTER_H_
