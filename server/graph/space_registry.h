@@ -17,7 +17,9 @@
 
 namespace engram::server {
 
-// A space as the server serves it. Thread-safe.
+// A space as the server serves it. Thread-safe. Whoever holds a handle keeps the space open, and
+// the registry closes only what nobody holds: what outlives a request or a step keeps a
+// std::weak_ptr (or the name), never a handle.
 struct ServedSpace {
   std::string name;
   std::unique_ptr<plugin::Space> space;
@@ -27,6 +29,8 @@ struct ServedSpace {
   std::atomic<int64_t> opened_at_unix_ns{0};
   // Rises with every write that went through the server: response caches and the scheduler's wake.
   std::atomic<uint64_t> writes{0};
+  // Writes that are in the engine now: nothing that was rendered before them is served meanwhile.
+  std::atomic<uint32_t> writes_in_flight{0};
 };
 using SpaceHandle = std::shared_ptr<ServedSpace>;
 
@@ -37,21 +41,32 @@ class SpaceRegistry {
     std::function<uint32_t()> mode_for_new;           // ENGRAM_SE_MODE_* that a new space starts in
     std::function<void(const SpaceHandle&)> opened;   // told of each opening, before anyone uses it
     std::function<void(const SpaceHandle&)> written;  // told of each write
+    // Told that the named space is about to be closed, with its last handle: what hangs on the
+    // space (a migrator) must be gone when it returns. Never called under a lock.
+    std::function<void(ServedSpace&)> closing;
+    // The folder of the spaces. What upstream left in it (<space>/wal/, and wal/ of the legacy
+    // layout, which belongs to `legacy_space`) counts as an `arriving` space.
+    std::string data_root;
+    std::string legacy_space = "default";
   };
   SpaceRegistry(std::shared_ptr<plugin::Engine> engine, Options options, Logger& logger);
   ~SpaceRegistry();
 
-  // For reads: null if there is no such space (an empty answer, never an error).
+  // The space if it is open now, else null. Never waits.
+  SpaceHandle FindOpen(std::string_view name);
+  // For reads: null if there is no such space (an empty answer, never an error). A space of
+  // upstream's without a store gets one and is `arriving`. kBusy: `max_open_spaces` are in use.
   Result<SpaceHandle> Find(std::string_view name);
-  // For writes: made if it is not there. kInvalidArgument for a bad name.
+  // For writes: made if it is not there. kInvalidArgument for a bad name; kBusy as above.
   Result<SpaceHandle> FindOrCreate(std::string_view name);
   // Every space below the data root, sorted, open or not.
   Result<std::vector<std::string>> Names();
   std::vector<SpaceHandle> Open() const;  // open now, sorted by name
   // After a write through `space`.
   void Written(const SpaceHandle& space);
-  // Closes all; the first failure is returned. Nobody may use a handle afterwards.
-  Status Close();
+  // Closes all; the first failure is returned. Nobody may use a handle afterwards;
+  // kFailedPrecondition names a space that is still held after `wait_ms`, it stays open.
+  Status Close(uint32_t wait_ms = 2000);
 
   plugin::Engine& engine() { return *engine_; }
 
@@ -59,6 +74,19 @@ class SpaceRegistry {
   struct State;
   std::shared_ptr<plugin::Engine> engine_;
   std::unique_ptr<State> state_;
+};
+
+// Around one or several writes: counts them in flight and reports them when it ends.
+class WriteScope {
+ public:
+  WriteScope(SpaceRegistry& registry, SpaceHandle space);
+  ~WriteScope();
+  WriteScope(const WriteScope&) = delete;
+  WriteScope& operator=(const WriteScope&) = delete;
+
+ private:
+  SpaceRegistry& registry_;
+  SpaceHandle space_;
 };
 
 // Upstream's rule, after trimming: 3-64 characters of [a-z0-9_-].

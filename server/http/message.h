@@ -24,6 +24,7 @@ struct Request {
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
   std::string request_id;  // the client's X-Request-Id if it is short and printable, else made here
+  bool may_block = true;   // false: the first attempt of Execution::kInlineFirst
 
   // The first one of that name; nullopt if there is none.
   std::optional<std::string_view> Query(std::string_view name) const;
@@ -48,10 +49,12 @@ struct Response {
   std::string body;
   std::vector<std::pair<std::string, std::string>> headers;
   std::shared_ptr<EventSource> events;  // set: text/event-stream, `body` is not used
+  bool defer = false;  // Execution::kInlineFirst: no answer yet, run it again where it may block
 
   static Response Json(int status, std::string body);
   static Response Text(int status, std::string body);
   static Response Empty(int status);
+  static Response Defer();
 };
 
 }  // namespace engram::server
