@@ -32,6 +32,7 @@ void InstallSignalHandlers() {
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);  // a file at the limit of `ulimit -f` is an error of that write
 }
 
 const std::atomic<bool>& CancelFlag() { return g_cancelled; }

@@ -43,6 +43,13 @@ Status StoreImpl::CloseOnce() {
   }
   if (options_.background_apply) Applier::Shared().Unregister(this);
   Status status = Drain({.sync = true});
+  if (status.code() == StatusCode::kFull) {
+    // What is acknowledged is durable in the log, and the next open applies it. The log ends in
+    // order, so that the next process needs no room for a new segment: deletes go on.
+    environment_.logger.Warning("acknowledged writes wait in the log for room on the device: " +
+                                status.message());
+    status = Status::Ok();
+  }
   if (status.ok()) status = log_->CloseClean();
   log_.reset();
   lmdb_.reset();

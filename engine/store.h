@@ -294,7 +294,8 @@ class Store {
   static Result<std::unique_ptr<Store>> Open(const Environment& environment,
                                              const StoreOptions& options);
   virtual ~Store() = default;  // as Close(), errors logged
-  // Applies everything, flushes, writes the clean-shutdown record, releases the lease.
+  // Applies everything, flushes, writes the clean-shutdown record, releases the lease. On a full
+  // device what cannot be applied stays in the log and is logged: that is no failure.
   virtual Status Close() = 0;
 
   virtual Result<std::unique_ptr<WriteTxn>> Begin() = 0;
