@@ -5,7 +5,7 @@
 #include <cerrno>
 #include <cstdio>
 
-#include "cli/json_text.h"
+#include "base/json_text.h"
 
 namespace engram::cli {
 namespace {

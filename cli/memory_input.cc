@@ -1,7 +1,5 @@
 #include "cli/memory_input.h"
 
-#include <ctime>
-
 #include "cli/json_tree.h"
 #include "plugin/loader/plugin_loader.h"
 
@@ -326,22 +324,6 @@ void MemoryInputView::SetProvenance(const MemoryInput::Provenance& provenance) {
   SetMap(provenance.metadata, &provenance_metadata_);
   memory_.provenance_metadata = provenance_metadata_.data();
   memory_.provenance_metadata_count = provenance_metadata_.size();
-}
-
-std::string FormatTime(int64_t seconds, uint32_t nanos) {
-  const auto time = static_cast<time_t>(seconds);
-  std::tm parts{};
-  gmtime_r(&time, &parts);
-  char text[64];
-  size_t size = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
-  std::string out(text, size);
-  if (nanos != 0) {
-    char fraction[16];
-    std::snprintf(fraction, sizeof fraction, ".%09u", nanos);
-    size = nanos % 1000000 == 0 ? 4 : nanos % 1000 == 0 ? 7 : 10;
-    out.append(fraction, size);
-  }
-  return out + "Z";
 }
 
 }  // namespace engram::cli

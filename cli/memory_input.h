@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/rfc3339.h"
 #include "engram/engram_storage_engine.h"
 
 namespace engram::cli {
@@ -76,9 +77,6 @@ class MemoryInputView {
   std::vector<engram_se_pair> provenance_metadata_;
   engram_se_memory memory_{};
 };
-
-// RFC 3339 in UTC with 0, 3, 6 or 9 fraction digits, as upstream writes times of the years 0-9999.
-std::string FormatTime(int64_t seconds, uint32_t nanos);
 
 }  // namespace engram::cli
 

@@ -1,10 +1,6 @@
 #include "cli/memory_json.h"
 
-#include <unordered_set>
-#include <vector>
-
 #include "base/crypto.h"
-#include "base/ids.h"
 #include "plugin/loader/plugin_loader.h"
 
 namespace engram::cli {
@@ -39,14 +35,14 @@ class MemoryText {
     Text(&object, "last_access", m_.last_access, ENGRAM_SE_HAS_LAST_ACCESS);
     Integer(&object, "access_count", m_.access_count, ENGRAM_SE_HAS_ACCESS_COUNT);
     Text(&object, "created_at", m_.created_at, ENGRAM_SE_HAS_CREATED_AT);
-    Map(m_.metadata, m_.metadata_count, object.Key("metadata"));
+    plugin::AppendMapJson(m_.metadata, m_.metadata_count, object.Key("metadata"));
     Layout(&object);
     object.Integer("lsn", m_.lsn);
     object.String("digest", ToHex(m_.digest));
     object.String("tier", TierText(m_.tier));
     if (style_.dual_view) {
-      Node(object.Key("node"));
-      object.String("format", m_.format == ENGRAM_SE_FORMAT_DUAL ? "dual" : "old");
+      plugin::AppendNodeJson(m_, style_.floats, object.Key("node"));
+      object.String("format", plugin::FormatText(m_.format));
     }
     object.Close();
   }
@@ -78,25 +74,8 @@ class MemoryText {
   }
 
   void Embedding(std::string* out, size_t* gap) const {
-    if (gap == nullptr) return AppendEmbeddingJson(m_.embedding, style_.floats, out);
+    if (gap == nullptr) return plugin::AppendEmbeddingJson(m_.embedding, style_.floats, out);
     *gap = out->size();
-  }
-
-  // Of a repeated key only the last pair is content.
-  static void Map(const engram_se_pair* pairs, uint64_t count, std::string* out) {
-    std::unordered_set<std::string_view> seen;
-    std::vector<const engram_se_pair*> kept;
-    for (uint64_t i = count; i-- > 0;) {
-      if (seen.insert(ToView(pairs[i].key)).second) kept.push_back(&pairs[i]);
-    }
-    *out += '{';
-    for (size_t i = kept.size(); i-- > 0;) {
-      AppendJsonString(ToView(kept[i]->key), out);
-      *out += ':';
-      AppendJsonString(ToView(kept[i]->value), out);
-      if (i > 0) *out += ',';
-    }
-    *out += '}';
   }
 
   void Provenance(std::string* out) const {
@@ -112,7 +91,8 @@ class MemoryText {
     object.Integer("created_at_s", m_.provenance_created_at_s);
     OptionalFloat(&object, "quality_score", m_.provenance_quality_score,
                   Has(ENGRAM_SE_HAS_PROVENANCE_QUALITY));
-    Map(m_.provenance_metadata, m_.provenance_metadata_count, object.Key("metadata"));
+    plugin::AppendMapJson(m_.provenance_metadata, m_.provenance_metadata_count,
+                          object.Key("metadata"));
     object.Close();
   }
 
@@ -159,25 +139,6 @@ class MemoryText {
     known ? object->String("layout", kNames[m_.layout]) : object->Null("layout");
   }
 
-  void Node(std::string* out) const {
-    const bool is_concept = m_.node_type == ENGRAM_SE_NODE_CONCEPT;
-    Uuid uuid;
-    std::copy(std::begin(m_.uuid), std::end(m_.uuid), uuid.bytes.begin());
-    ObjectText object(out);
-    object.String("uuid", uuid.ToString());
-    object.String("type", is_concept ? "concept" : "episode");
-    OptionalFloat(&object, "strength", m_.strength, Has(ENGRAM_SE_HAS_STRENGTH));
-    OptionalFloat(&object, "consolidation_score", m_.consolidation_score,
-                  Has(ENGRAM_SE_HAS_CONSOLIDATION_SCORE));
-    OptionalFloat(&object, "coherence", m_.coherence, is_concept);
-    is_concept ? object.Integer("instance_count", m_.instance_count)
-               : object.Null("instance_count");
-    is_concept ? object.String("formation_time", ToView(m_.formation_time))
-               : object.Null("formation_time");
-    object.Integer("bindings", m_.binding_count);
-    object.Close();
-  }
-
   const engram_se_memory& m_;
   const MemoryStyle& style_;
   std::string* out_;
@@ -194,32 +155,6 @@ bool AppendMemoryJsonWithGap(const engram_se_memory& memory, const MemoryStyle& 
   MemoryText text(memory, style, out);
   text.Write(gap);
   return text.HasEmbedding();
-}
-
-void AppendEmbeddingJson(const float* embedding, FloatStyle floats, std::string* out) {
-  *out += '[';
-  for (uint32_t i = 0; i < ENGRAM_SE_EMBEDDING_DIMENSION; ++i) {
-    if (i > 0) *out += ',';
-    AppendJsonFloat(embedding[i], floats, out);
-  }
-  *out += ']';
-}
-
-std::string_view TierText(uint32_t tier) {
-  switch (tier) {
-    case ENGRAM_SE_TIER_HOT:
-      return "hot";
-    case ENGRAM_SE_TIER_WARM:
-      return "warm";
-    default:
-      return "cold";
-  }
-}
-
-std::string_view ModeText(uint32_t mode) {
-  static constexpr std::string_view kNames[] = {"",       "legacy", "dual_write",
-                                                "shadow", "dual",   "finalized"};
-  return mode < std::size(kNames) ? kNames[mode] : kNames[0];
 }
 
 }  // namespace engram::cli

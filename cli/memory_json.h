@@ -4,8 +4,9 @@
 
 #include <string>
 
-#include "cli/json_text.h"
+#include "base/json_text.h"
 #include "engram/engram_storage_engine.h"
+#include "plugin/loader/memory_text.h"
 
 namespace engram::cli {
 
@@ -22,11 +23,10 @@ void AppendMemoryJson(const engram_se_memory& memory, const MemoryStyle& style, 
 // False if the record or the style has no embedding.
 bool AppendMemoryJsonWithGap(const engram_se_memory& memory, const MemoryStyle& style,
                              std::string* out, size_t* gap);
-// The array of the 768 numbers.
-void AppendEmbeddingJson(const float* embedding, FloatStyle floats, std::string* out);
 
-std::string_view TierText(uint32_t tier);  // "hot", "warm", "cold"
-std::string_view ModeText(uint32_t mode);  // "legacy", ... , "" for an unknown one
+using plugin::AppendEmbeddingJson;
+using plugin::ModeText;
+using plugin::TierText;
 
 }  // namespace engram::cli
 

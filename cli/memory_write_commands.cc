@@ -4,7 +4,7 @@
 #include <cerrno>
 
 #include "base/clock.h"
-#include "cli/json_text.h"
+#include "base/json_text.h"
 #include "cli/line_pipeline.h"
 #include "cli/memory_commands.h"
 #include "cli/memory_input.h"

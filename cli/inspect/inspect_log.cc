@@ -1,7 +1,7 @@
 #include "base/crc32c.h"
+#include "base/json_text.h"
 #include "cli/console.h"
 #include "cli/inspect/inspectors.h"
-#include "cli/json_text.h"
 #include "wal/log.h"
 
 namespace engram::cli {

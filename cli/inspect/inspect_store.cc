@@ -1,8 +1,8 @@
 #include <array>
 
+#include "base/json_text.h"
 #include "cli/console.h"
 #include "cli/inspect/inspectors.h"
-#include "cli/json_text.h"
 #include "engine/store.h"
 
 namespace engram::cli {

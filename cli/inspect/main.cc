@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "base/json_text.h"
 #include "cli/console.h"
 #include "cli/inspect/inspectors.h"
-#include "cli/json_text.h"
 
 namespace engram::cli {
 namespace {

@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
-#include "cli/json_text.h"
+#include "base/json_text.h"
 #include "cli/json_tree.h"
 #include "cli/memory_input.h"
 #include "cli/memory_json.h"

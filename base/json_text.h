@@ -1,15 +1,20 @@
 // Writes JSON text piece by piece, fast enough for millions of embeddings. Floats are shortest
-// round-trip numbers, or with `exact` the 8 hex digits of their bits; non-finite ones are strings.
-#ifndef ENGRAM_CLI_JSON_TEXT_H_
-#define ENGRAM_CLI_JSON_TEXT_H_
+// round-trip numbers or the 8 hex digits of their bits; what stands for a non-finite one is the
+// style's.
+#ifndef ENGRAM_BASE_JSON_TEXT_H_
+#define ENGRAM_BASE_JSON_TEXT_H_
 
 #include <cstdint>
 #include <string>
 #include <string_view>
 
-namespace engram::cli {
+namespace engram {
 
-enum class FloatStyle { kDecimal, kExact };
+enum class FloatStyle {
+  kDecimal,        // "NaN", "Infinity", "-Infinity"
+  kDecimalOrNull,  // null
+  kExact,          // bits
+};
 
 void AppendJsonString(std::string_view utf8, std::string* out);
 void AppendJsonFloat(float value, FloatStyle style, std::string* out);
@@ -32,6 +37,6 @@ class ObjectText {
   bool first_ = true;
 };
 
-}  // namespace engram::cli
+}  // namespace engram
 
-#endif  // ENGRAM_CLI_JSON_TEXT_H_
+#endif  // ENGRAM_BASE_JSON_TEXT_H_

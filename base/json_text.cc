@@ -1,10 +1,10 @@
-#include "cli/json_text.h"
+#include "base/json_text.h"
 
 #include <bit>
 #include <charconv>
 #include <cmath>
 
-namespace engram::cli {
+namespace engram {
 namespace {
 
 constexpr char kHexDigits[] = "0123456789abcdef";
@@ -58,6 +58,10 @@ void AppendJsonFloat(float value, FloatStyle style, std::string* out) {
     out->append(text, sizeof text);
     return;
   }
+  if (!std::isfinite(value) && style == FloatStyle::kDecimalOrNull) {
+    *out += "null";
+    return;
+  }
   if (!std::isfinite(value)) {
     *out += std::isnan(value) ? "\"NaN\"" : value > 0 ? "\"Infinity\"" : "\"-Infinity\"";
     return;
@@ -83,4 +87,4 @@ std::string* ObjectText::Key(std::string_view key) {
   return out_;
 }
 
-}  // namespace engram::cli
+}  // namespace engram
