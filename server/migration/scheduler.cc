@@ -1,0 +1,330 @@
+// The flag, the knobs, and what the registry reports.
+#include "server/migration/scheduler.h"
+
+#include <algorithm>
+
+#include "server/migration/scheduler_core.h"
+
+namespace engram::server {
+namespace {
+
+constexpr uint64_t kBatchMax = 1'000'000;
+
+Status CheckKnobs(const SchedulerKnobs& knobs) {
+  if (!(knobs.p99_budget_percent >= 0 && knobs.p99_budget_percent <= 10'000)) {
+    return Status::InvalidArgument("p99_budget_percent is out of range",
+                                   "give a number from 0 to 10000, for example 5");
+  }
+  if (knobs.batch_size == 0 || knobs.batch_size > kBatchMax) {
+    return Status::InvalidArgument("batch_size is out of range",
+                                   "give a number from 1 to 1000000, for example 1000");
+  }
+  if (knobs.memory_budget_mb == 0) {
+    return Status::InvalidArgument("memory_budget_mb is 0",
+                                   "give a number of MiB, for example 512");
+  }
+  return Status::Ok();
+}
+
+}  // namespace
+
+const char* ModeName(uint32_t mode) {
+  switch (mode) {
+    case ENGRAM_SE_MODE_LEGACY:
+      return "legacy";
+    case ENGRAM_SE_MODE_DUAL_WRITE:
+      return "dual_write";
+    case ENGRAM_SE_MODE_SHADOW:
+      return "shadow";
+    case ENGRAM_SE_MODE_DUAL:
+      return "dual";
+    case ENGRAM_SE_MODE_FINALIZED:
+      return "finalized";
+    default:
+      return "unknown";
+  }
+}
+
+Result<std::unique_ptr<MigrationScheduler>> MigrationScheduler::Start(SpaceRegistry& spaces,
+                                                                      const Options& options,
+                                                                      Clock& clock,
+                                                                      Logger& logger) {
+  ENGRAM_TRY(CheckKnobs(options.knobs));
+  FileSystem& fs = FileSystem::Posix();
+  std::vector<UpstreamSource> sources;
+  if (!options.data_root.empty()) {
+    ENGRAM_ASSIGN_OR_RETURN(sources,
+                            FindUpstreamSources(fs, options.data_root, options.default_space));
+  }
+  ENGRAM_ASSIGN_OR_RETURN(OnlineRegister online, OnlineRegister::Load(fs, options.data_root));
+  ENGRAM_ASSIGN_OR_RETURN(const auto names, spaces.Names());
+  auto scheduler = std::make_unique<Scheduler>(spaces, options, std::move(online), clock, logger);
+  scheduler->Begin(sources);
+  return std::unique_ptr<MigrationScheduler>(std::move(scheduler));
+}
+
+Scheduler::Scheduler(SpaceRegistry& spaces, const Options& options, OnlineRegister online,
+                     Clock& clock, Logger& logger)
+    : spaces_(spaces),
+      options_(options),
+      clock_(clock),
+      logger_(logger),
+      dual_(options.dual_memory_types),
+      knobs_(options.knobs),
+      online_(std::move(online)),
+      governor_(clock) {}
+
+void Scheduler::Begin(const std::vector<UpstreamSource>& sources) {
+  const auto names = spaces_.Names();
+  {
+    MutexLock lock(mutex_);
+    for (const UpstreamSource& source : sources) {
+      entries_[source.space].arrival.source = source.directory;
+    }
+    if (names.ok()) {
+      for (const std::string& name : *names) entries_[name];
+    }
+    for (const std::string& name : online_.spaces()) entries_[name].online.active = true;
+  }
+  for (const SpaceHandle& space : spaces_.Open()) SpaceOpened(space);
+  thread_ = std::thread([this] { Loop(); });
+}
+
+int64_t Scheduler::WallNs() {
+  const int64_t seconds = clock_.WallSeconds();
+  return seconds * 1'000'000'000 + clock_.WallNanos();
+}
+
+// The mode that the flag asks of a space; 0: its mode is its own business.
+uint32_t Scheduler::ModeOf(const std::string& name) {
+  if (dual_.load()) return ENGRAM_SE_MODE_DUAL;
+  return online_.spaces().contains(name) ? 0 : ENGRAM_SE_MODE_LEGACY;
+}
+
+Status Scheduler::SwitchSpace(const SpaceHandle& space, uint32_t mode) {
+  ENGRAM_ASSIGN_OR_RETURN(uint32_t now, space->space->Mode());
+  if (mode != 0 && now != mode && now != ENGRAM_SE_MODE_FINALIZED) {
+    ENGRAM_TRY(space->space->SetMode(mode));
+    logger_.Info("space " + space->name + ": mode " + ModeName(now) + " -> " + ModeName(mode));
+    now = mode;
+  }
+  MutexLock lock(mutex_);
+  SpaceEntry& entry = entries_[space->name];
+  if (entry.mode != now) entry.online.verified = false;
+  entry.mode = now;
+  entry.idle = false;
+  entry.mirror_due = true;
+  return Status::Ok();
+}
+
+// With the history scan off only what is written while a migrator is open gets converted, so it is
+// open before the first write.
+void Scheduler::OpenTailer(const SpaceHandle& space) {
+  {
+    MutexLock lock(mutex_);
+    const SpaceEntry& entry = entries_[space->name];
+    if (knobs_.history_scan || entry.online.active || !options_.enabled || entry.migrator ||
+        entry.mode == ENGRAM_SE_MODE_FINALIZED) {
+      return;
+    }
+  }
+  plugin::MigratorOptions options;
+  options.history_scan = false;
+  options.memory_budget_mb = knobs().memory_budget_mb;
+  auto migrator = space->space->OpenMigrator(options);
+  if (!migrator.ok()) {
+    logger_.Warning("space " + space->name +
+                    ": what is written is not converted yet: " + migrator.status().message());
+    return;  // the loop tries again
+  }
+  MutexLock lock(mutex_);
+  SpaceEntry& entry = entries_[space->name];
+  entry.migrator = std::move(*migrator);
+  entry.migrator_scans_history = false;
+}
+
+void Scheduler::SpaceOpened(const SpaceHandle& space) {
+  uint32_t wanted;
+  {
+    MutexLock lock(mutex_);
+    SpaceEntry& entry = entries_[space->name];
+    entry.served = space;
+    entry.writes_seen = entry.writes_mirrored = 0;
+    if (entry.arriving()) space->arriving.store(true);
+    wanted = ModeOf(space->name);
+  }
+  const Status status = SwitchSpace(space, wanted);
+  if (!status.ok()) {
+    logger_.Error("space " + space->name + ": its mode cannot be set: " + status.message());
+    MutexLock lock(mutex_);
+    entries_[space->name].error = status.message();
+  }
+  OpenTailer(space);
+  Wake();
+}
+
+void Scheduler::SpaceClosing(ServedSpace& space) {
+  MutexLock lock(mutex_);
+  const auto at = entries_.find(space.name);
+  if (at != entries_.end()) DropMigrator(at->second);
+}
+
+void Scheduler::SpaceWritten(const SpaceHandle&) {
+  writes_.fetch_add(1);
+  // Only who sleeps for good needs to hear of it; see SleepUntil.
+  if (!sleeping_for_good_.load()) return;
+  MutexLock lock(mutex_);
+  changed_.NotifyAll();
+}
+
+void Scheduler::Wake() {
+  MutexLock lock(mutex_);
+  ++changes_;
+  changed_.NotifyAll();
+}
+
+Result<SpaceHandle> Scheduler::OpenSpace(const std::string& name) {
+  ENGRAM_ASSIGN_OR_RETURN(SpaceHandle space, spaces_.Find(name));
+  if (space == nullptr) return space;
+  bool known;
+  {
+    MutexLock lock(mutex_);
+    known = entries_[name].served.lock() == space;
+  }
+  if (!known) SpaceOpened(space);  // before the registry's callbacks are wired
+  return space;
+}
+
+Status Scheduler::CheckMayTurnOff(const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    ENGRAM_ASSIGN_OR_RETURN(const SpaceHandle space, OpenSpace(name));
+    if (space == nullptr) continue;
+    ENGRAM_ASSIGN_OR_RETURN(const uint32_t mode, space->space->Mode());
+    if (mode == ENGRAM_SE_MODE_FINALIZED) {
+      return Status::FailedPrecondition(
+          "the space " + name + " is finalized: its old records are gone, dual memory stays on",
+          "restore the data root from a backup, or move the space's folder to a server of its own");
+    }
+  }
+  return Status::Ok();
+}
+
+Status Scheduler::ApplyMode(const std::string& name, bool on) {
+  ENGRAM_ASSIGN_OR_RETURN(const SpaceHandle space, OpenSpace(name));
+  if (space == nullptr) return Status::Ok();
+  return SwitchSpace(space, on ? ENGRAM_SE_MODE_DUAL : ENGRAM_SE_MODE_LEGACY);
+}
+
+Status Scheduler::SetDualMemoryTypes(bool on) {
+  MutexLock flag(flag_mutex_);
+  ENGRAM_ASSIGN_OR_RETURN(const auto names, spaces_.Names());
+  if (!on) ENGRAM_TRY(CheckMayTurnOff(names));
+  const bool before = dual_.load();
+  // From here on a space that opens takes the new mode by itself.
+  dual_.store(on);
+  Status status;
+  for (const std::string& name : names) {
+    status = ApplyMode(name, on);
+    if (!status.ok()) {
+      status = status.WithContext("space " + name);
+      break;
+    }
+  }
+  if (status.ok()) {
+    MutexLock lock(mutex_);
+    status = online_.Set({});
+    if (status.ok()) {
+      for (auto& [name, entry] : entries_) entry.online = {};
+    }
+  }
+  if (!status.ok()) {
+    dual_.store(before);
+    for (const std::string& name : names) {
+      IgnoreError(ApplyMode(name, before),
+                  "the first failure is reported; a space takes its mode "
+                  "again when it opens");
+    }
+    return status;
+  }
+  logger_.Info(std::string("dual_memory_types is ") + (on ? "on" : "off") + " in " +
+               std::to_string(names.size()) + " spaces");
+  Wake();
+  return Status::Ok();
+}
+
+Status Scheduler::MigrateOnline(const std::optional<std::string>& space) {
+  MutexLock flag(flag_mutex_);
+  ENGRAM_ASSIGN_OR_RETURN(auto names, spaces_.Names());
+  if (space) {
+    if (std::find(names.begin(), names.end(), *space) == names.end()) {
+      return Status::NotFound("there is no space " + *space, "list them with: engram space list");
+    }
+    names = {*space};
+  }
+  if (dual_.load()) return Status::Ok();  // every space is dual already
+  {
+    MutexLock lock(mutex_);
+    std::set<std::string> guided = online_.spaces();
+    guided.insert(names.begin(), names.end());
+    ENGRAM_TRY(online_.Set(std::move(guided)));
+    for (const std::string& name : names) {
+      SpaceEntry& entry = entries_[name];
+      if (entry.online.active) continue;
+      DropMigrator(entry);
+      entry.online = {};
+      entry.online.active = true;
+      entry.idle = false;
+    }
+  }
+  Wake();
+  return Status::Ok();
+}
+
+SchedulerKnobs Scheduler::knobs() const {
+  MutexLock lock(mutex_);
+  return knobs_;
+}
+
+Status Scheduler::SetKnobs(const SchedulerKnobs& knobs) {
+  ENGRAM_TRY(CheckKnobs(knobs));
+  {
+    MutexLock lock(mutex_);
+    // An ingest takes them when it begins.
+    if (knobs.paused != knobs_.paused || knobs.rate_limit != knobs_.rate_limit) {
+      jobs_.CancelCurrent();
+    }
+    knobs_ = knobs;
+    const uint64_t now = clock_.MonotonicNs();
+    if (knobs.paused) {
+      throttles_.Note(ThrottleReason::kPaused, now, WallNs());
+    } else {
+      throttles_.End(ThrottleReason::kPaused, now);
+    }
+    for (auto& [name, entry] : entries_) {
+      entry.idle = false;
+      entry.mirror_due = true;
+    }
+  }
+  for (const SpaceHandle& space : spaces_.Open()) OpenTailer(space);
+  Wake();
+  return Status::Ok();
+}
+
+void Scheduler::Stop() {
+  {
+    MutexLock lock(mutex_);
+    if (stop_) return;
+    stop_ = true;
+    ++changes_;
+    changed_.NotifyAll();
+  }
+  if (thread_.joinable()) thread_.join();
+  jobs_.Stop();
+  {
+    MutexLock lock(mutex_);
+    for (auto& [name, entry] : entries_) DropMigrator(entry);
+  }
+  for (const SpaceHandle& space : spaces_.Open()) Publish(space->name, space, 0);
+}
+
+}  // namespace engram::server

@@ -1,0 +1,188 @@
+// The scheduler's inside: one table of spaces under one mutex, one thread that steps, one that runs
+// long jobs while there are any. No call into a space or the registry is made under the mutex, but
+// for the destruction of a migrator.
+#ifndef ENGRAM_SERVER_MIGRATION_SCHEDULER_CORE_H_
+#define ENGRAM_SERVER_MIGRATION_SCHEDULER_CORE_H_
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/mutex.h"
+#include "server/migration/background_jobs.h"
+#include "server/migration/foreground_governor.h"
+#include "server/migration/online_register.h"
+#include "server/migration/pace.h"
+#include "server/migration/round_robin.h"
+#include "server/migration/scheduler.h"
+#include "server/migration/throttle_log.h"
+#include "server/migration/token_bucket.h"
+#include "server/migration/upstream_sources.h"
+
+namespace engram::server {
+
+inline constexpr uint64_t kNever = UINT64_MAX;
+
+// What the scheduler knows of one space.
+struct SpaceEntry {
+  std::weak_ptr<ServedSpace> served;
+  uint32_t mode = 0;  // 0: not open since the start
+
+  // The migrator. It is away while its step runs; it never outlives the open space.
+  std::unique_ptr<plugin::Migrator> migrator;
+  bool migrator_scans_history = false;
+  uint32_t phase = 0;  // ENGRAM_SE_PHASE_*, 0: never stepped
+  bool idle = false;   // nothing to do until it is written to or the flag, a knob, the mode change
+  uint64_t writes_seen = 0;
+  uint64_t migrated_before = 0;  // by migrators that are gone
+  uint64_t migrated = 0;         // by the one in place
+  uint64_t lag_lsn = 0;
+  bool digest_matches = false;
+  RateMeter rate;
+  RetryDelay retry;
+  std::string error;  // of the last step, ingest or verification that did not work
+
+  // What upstream left, and how far it has come in.
+  struct Arrival {
+    std::string source;  // "": nothing to bring in
+    bool done = false;
+    bool queued = false;
+    RetryDelay retry;
+    double rate = 0;
+    double eta_seconds = -1;
+  } arrival;
+
+  // The guided way. `verified` holds for `mode` alone.
+  struct Online {
+    bool active = false;
+    bool job_queued = false;
+    bool verified = false;
+    uint64_t shadow_since_ns = 0;
+    uint64_t shadow_mismatches = 0;
+    RetryDelay retry;
+  } online;
+
+  // The control block.
+  bool mirror_due = true;
+  uint64_t writes_mirrored = 0;
+
+  bool arriving() const { return !arrival.source.empty() && !arrival.done; }
+  bool failing() const {
+    return retry.failing() || arrival.retry.failing() || online.retry.failing();
+  }
+};
+
+class Scheduler final : public MigrationScheduler {
+ public:
+  Scheduler(SpaceRegistry& spaces, const Options& options, OnlineRegister online, Clock& clock,
+            Logger& logger);
+  ~Scheduler() override { Stop(); }
+  void Begin(const std::vector<UpstreamSource>& sources);
+
+  Status SetDualMemoryTypes(bool on) override;
+  bool dual_memory_types() const override { return dual_.load(); }
+  Status MigrateOnline(const std::optional<std::string>& space) override;
+  Status SetKnobs(const SchedulerKnobs& knobs) override;
+  SchedulerKnobs knobs() const override;
+  void SetHttpPort(uint16_t port) override { http_port_.store(port); }
+  void SpaceOpened(const SpaceHandle& space) override;
+  void SpaceWritten(const SpaceHandle& space) override;
+  void SpaceClosing(ServedSpace& space) override;
+  ForegroundLatency& foreground() override { return governor_; }
+  std::vector<SpaceMigration> Spaces(const std::optional<std::string>& space) override;
+  MigrationFigures Figures() override;
+  void Stop() override;
+
+ private:
+  using Entries = std::map<std::string, SpaceEntry>;
+
+  // scheduler.cc: the flag, the knobs, what the registry reports.
+  Status CheckMayTurnOff(const std::vector<std::string>& names);
+  Status ApplyMode(const std::string& name, bool on);
+  uint32_t ModeOf(const std::string& name) ENGRAM_REQUIRES(mutex_);
+  Status SwitchSpace(const SpaceHandle& space, uint32_t mode) ENGRAM_EXCLUDES(mutex_);
+  void OpenTailer(const SpaceHandle& space) ENGRAM_EXCLUDES(mutex_);
+  Result<SpaceHandle> OpenSpace(const std::string& name) ENGRAM_EXCLUDES(mutex_);
+  void Wake() ENGRAM_EXCLUDES(mutex_);
+
+  // scheduler_loop.cc: the thread.
+  enum class Turn { kStepped, kNothing };
+  void Loop();
+  Turn TakeTurn(uint64_t* wake_at_ns);
+  bool Wanted(const SpaceEntry& entry) const ENGRAM_REQUIRES(mutex_);
+  bool MayGo(const SpaceEntry& entry, uint64_t now_ns) const ENGRAM_REQUIRES(mutex_);
+  bool HeldBack(uint64_t now_ns, uint64_t* wake_at_ns) ENGRAM_REQUIRES(mutex_);
+  void Step(const std::string& name, uint64_t records_max) ENGRAM_EXCLUDES(mutex_);
+  Result<std::unique_ptr<plugin::Migrator>> TakeMigrator(const std::string& name,
+                                                         const SpaceHandle& space)
+      ENGRAM_EXCLUDES(mutex_);
+  void Account(SpaceEntry& entry, const engram_se_migrator_state& state, uint64_t took_ns)
+      ENGRAM_REQUIRES(mutex_);
+  void Failed(const std::string& name, SpaceEntry& entry, RetryDelay& retry, const Status& why)
+      ENGRAM_REQUIRES(mutex_);
+  void DropMigrator(SpaceEntry& entry) ENGRAM_REQUIRES(mutex_);
+  void SleepUntil(uint64_t wake_at_ns, uint64_t changes_seen, uint64_t writes_seen)
+      ENGRAM_EXCLUDES(mutex_);
+
+  // scheduler_status.cc: what others see.
+  bool PublishDue(uint64_t* wake_at_ns) ENGRAM_EXCLUDES(mutex_);
+  void Publish(const std::string& name, const SpaceHandle& space, uint32_t pid)
+      ENGRAM_EXCLUDES(mutex_);
+  void Describe(const std::string& name, uint64_t now_ns, SpaceMigration* status)
+      ENGRAM_REQUIRES(mutex_);
+  SpaceMigration StatusOf(const std::string& name) ENGRAM_EXCLUDES(mutex_);
+  std::string PhaseOf(const SpaceEntry& entry) const ENGRAM_REQUIRES(mutex_);
+
+  // scheduler_jobs.cc: what upstream left, and the guided way.
+  void QueueArrivals(uint64_t* wake_at_ns) ENGRAM_EXCLUDES(mutex_);
+  void BringIn(const std::string& name, const std::atomic<bool>& cancel) ENGRAM_EXCLUDES(mutex_);
+  void Arrived(const std::string& name, const Status& status) ENGRAM_EXCLUDES(mutex_);
+  void AdvanceOnline(uint64_t* wake_at_ns) ENGRAM_EXCLUDES(mutex_);
+  void AdvanceOnline(const std::string& name, uint64_t* wake_at_ns) ENGRAM_EXCLUDES(mutex_);
+  Status NextOnlineMode(const SpaceHandle& space) ENGRAM_EXCLUDES(mutex_);
+  void VerifyOnline(const std::string& name, const std::atomic<bool>& cancel)
+      ENGRAM_EXCLUDES(mutex_);
+
+  int64_t WallNs();
+
+  SpaceRegistry& spaces_;
+  const Options options_;
+  Clock& clock_;
+  Logger& logger_;
+
+  std::atomic<bool> dual_;
+  std::atomic<uint16_t> http_port_{0};
+  std::atomic<uint64_t> writes_{0};
+  std::atomic<bool> sleeping_for_good_{false};
+
+  Mutex flag_mutex_;  // one change of the flag or of the register at a time; taken before mutex_
+
+  mutable Mutex mutex_;
+  CondVar changed_;
+  uint64_t changes_ ENGRAM_GUARDED_BY(mutex_) = 0;
+  bool stop_ ENGRAM_GUARDED_BY(mutex_) = false;
+  SchedulerKnobs knobs_ ENGRAM_GUARDED_BY(mutex_);
+  Entries entries_ ENGRAM_GUARDED_BY(mutex_);
+  OnlineRegister online_ ENGRAM_GUARDED_BY(mutex_);
+  ThrottleLog throttles_ ENGRAM_GUARDED_BY(mutex_);
+  MigrationFigures figures_ ENGRAM_GUARDED_BY(mutex_);
+
+  // The stepping thread's own.
+  RoundRobin turns_;
+  TokenBucket bucket_;
+  uint64_t step_records_ = 0;
+  uint64_t memory_held_until_ns_ = 0;
+  uint64_t published_ns_ = 0;
+
+  ForegroundGovernor governor_;
+  BackgroundJobs jobs_;
+  std::thread thread_;
+};
+
+}  // namespace engram::server
+
+#endif  // ENGRAM_SERVER_MIGRATION_SCHEDULER_CORE_H_
