@@ -3,6 +3,8 @@
 #ifndef ENGRAM_SERVER_SERVER_H_
 #define ENGRAM_SERVER_SERVER_H_
 
+#include <cstdint>
+#include <functional>
 #include <string>
 
 #include "base/result.h"
@@ -14,6 +16,8 @@ struct ServerOptions {
   ConfigSet::Inputs inputs;  // read again on SIGHUP
   std::string plugin_path;   // of storage.engine, resolved
   std::string version;
+  // Told once, when requests are served: the address and port it listens on. May be empty.
+  std::function<void(const std::string& address, uint16_t port)> started;
 };
 
 // Runs `engram start` in the foreground until SIGTERM, SIGINT or POST /shutdown. An error says why
