@@ -156,9 +156,15 @@ void Applier::Unregister(StoreImpl* store) {
   changed_.wait(lock, [&] { return busy_ != store; });
 }
 
-void Applier::Wake() {
+// Only the first write of a round and the one that makes it urgent take the mutex: a wake-up per
+// write would cost more than the write. What is pending was counted before this is called, so a
+// round that begins meanwhile finds it.
+void Applier::Wake(const StoreImpl& store) {
+  const bool hurries = store.IsHurried();
+  if (wake_.load() && (!hurries || hurry_.load())) return;
   std::lock_guard lock(mutex_);
-  wake_ = true;
+  wake_.store(true);
+  if (hurries) hurry_.store(true);
   changed_.notify_all();
 }
 
@@ -166,12 +172,10 @@ void Applier::Wake() {
 void Applier::Run() {
   std::unique_lock lock(mutex_);
   for (;;) {
-    changed_.wait(lock, [&] { return wake_; });
-    changed_.wait_for(lock, kApplyInterval, [&] {
-      return std::any_of(stores_.begin(), stores_.end(),
-                         [](StoreImpl* s) { return s->IsHurried(); });
-    });
-    wake_ = false;
+    changed_.wait(lock, [&] { return wake_.load(); });
+    changed_.wait_for(lock, kApplyInterval, [&] { return hurry_.load(); });
+    wake_.store(false);
+    hurry_.store(false);
     const std::vector<StoreImpl*> round = stores_;
     for (StoreImpl* store : round) {
       if (std::find(stores_.begin(), stores_.end(), store) == stores_.end()) continue;
@@ -180,11 +184,12 @@ void Applier::Run() {
       bool has_more = false;
       if (store->HasPending()) {
         // A failure is latched or retried by the store itself; callers hear of it on their writes.
-        IgnoreError(store->ApplyFrozen(), "the store keeps its own state");
+        const bool applied = store->ApplyFrozen().ok();
         has_more = store->HasPending();
+        if (applied && store->IsHurried()) hurry_.store(true);
       }
       lock.lock();
-      wake_ = wake_ || has_more;
+      if (has_more) wake_.store(true);
       busy_ = nullptr;
       changed_.notify_all();
     }

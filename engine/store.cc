@@ -83,7 +83,7 @@ Status StoreImpl::WaitForRoom() {
     }
     ENGRAM_TRY(CheckWritable());
     if (full_.load()) return Status::Ok();  // StageChanges lets removals alone through
-    Applier::Shared().Wake();
+    Applier::Shared().Wake(*this);
     MutexLock lock(stage_mutex_);
     room_.WaitFor(stage_mutex_, std::chrono::milliseconds(100));
   }
@@ -148,7 +148,7 @@ Status StoreImpl::WaitDurable(Lsn lsn) {
       staged_mode_.reset();
     }
   }
-  if (options_.background_apply) Applier::Shared().Wake();
+  if (options_.background_apply) Applier::Shared().Wake(*this);
   return Status::Ok();
 }
 

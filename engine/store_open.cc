@@ -37,7 +37,7 @@ Status StoreImpl::OpenFiles() {
   ENGRAM_TRY(OpenLog());
   if (options_.background_apply) {
     Applier::Shared().Register(this);
-    if (HasPending()) Applier::Shared().Wake();
+    if (HasPending()) Applier::Shared().Wake(*this);
   }
   return Status::Ok();
 }

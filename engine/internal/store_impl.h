@@ -165,7 +165,8 @@ class Applier {
   void Register(StoreImpl* store);
   // Returns when the store is not being worked on and never will be again.
   void Unregister(StoreImpl* store);
-  void Wake();
+  // `store` has something to apply.
+  void Wake(const StoreImpl& store);
 
  private:
   Applier() = default;
@@ -175,7 +176,9 @@ class Applier {
   std::vector<StoreImpl*> stores_;
   StoreImpl* busy_ = nullptr;
   bool running_ = false;
-  bool wake_ = false;
+  // Set under mutex_, so that no wake-up is lost.
+  std::atomic<bool> wake_{false};   // a store has something to apply
+  std::atomic<bool> hurry_{false};  // without waiting for the interval to pass
 };
 
 std::unique_ptr<ReadView> MakeReadView(ReadState state, StoreImpl* store);
