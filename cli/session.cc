@@ -78,6 +78,7 @@ Result<std::unique_ptr<Session>> Session::Make(const GlobalFlags& flags, Console
   if (flags.all_spaces && flags.space) {
     return Status::InvalidArgument("--space and --all-spaces exclude each other", "give one");
   }
+  session->data_root_flag_ = flags.data_root;
   session->data_root_ = flags.data_root.value_or(
       FromEnvironment("ENGRAM_DATA_DIR").value_or(std::string(kDefaultDataRoot)));
   if (session->data_root_.empty()) {
@@ -89,11 +90,14 @@ Result<std::unique_ptr<Session>> Session::Make(const GlobalFlags& flags, Console
   return session;
 }
 
+Result<std::string> Session::PluginPath(const std::string& configured) const {
+  if (!plugin_path_.empty()) return plugin_path_;
+  return configured.empty() ? InstalledPlugin() : Result<std::string>(Absolute(configured));
+}
+
 Result<std::shared_ptr<plugin::Engine>> Session::OpenEngine() {
   if (engine_ != nullptr) return engine_;
-  if (plugin_path_.empty()) {
-    ENGRAM_ASSIGN_OR_RETURN(plugin_path_, InstalledPlugin());
-  }
+  ENGRAM_ASSIGN_OR_RETURN(plugin_path_, PluginPath(""));
   ENGRAM_ASSIGN_OR_RETURN(auto library, plugin::Plugin::Load(plugin_path_, *logger_));
   ENGRAM_ASSIGN_OR_RETURN(
       engine_,

@@ -35,6 +35,14 @@ class Session {
 
   Console& console() { return console_; }
   const std::string& data_root() const { return data_root_; }
+  // As given with --data-root.
+  const std::optional<std::string>& data_root_flag() const { return data_root_flag_; }
+  // For commands that take their data root from the server's configuration too. REQUIRES: no engine
+  // is open yet.
+  void UseDataRoot(const std::string& data_root) { data_root_ = data_root; }
+  // The engine's library: --plugin, ENGRAM_STORAGE_PLUGIN, `configured` unless it is empty, else
+  // the installed one.
+  Result<std::string> PluginPath(const std::string& configured) const;
   // The space of --space, else "default".
   const std::string& space() const { return space_; }
   bool space_given() const { return space_given_; }
@@ -54,6 +62,7 @@ class Session {
   Console& console_;
   std::unique_ptr<Logger> logger_;
   std::string data_root_;
+  std::optional<std::string> data_root_flag_;
   std::string space_;
   std::string plugin_path_;
   uint32_t log_io_ = ENGRAM_SE_LOG_IO_AUTO;
