@@ -246,9 +246,13 @@ void SpaceFamilies::Collect(SpaceRegistry& spaces, MigrationScheduler& scheduler
   DeclareLog(families);
   DeclareMigration(families);
   Totals totals;
-  const auto open = spaces.Open();
+  std::vector<std::string> open;
+  for (const SpaceHandle& space : spaces.Open()) open.push_back(space->name);
   families->Gauge("engram_open_spaces", Number(open.size()));
-  for (const SpaceHandle& space : open) {
+  // One handle at a time: who holds all keeps the registry from making room for another space.
+  for (const std::string& name : open) {
+    const SpaceHandle space = spaces.FindOpen(name);
+    if (space == nullptr) continue;
     Opened(*space);
     const auto figures = space->space->Figures();
     if (!figures.ok()) continue;  // it is failing: /health says so

@@ -5,6 +5,8 @@
 namespace engram::server {
 namespace {
 
+// Beside what was set at run time.
+constexpr char kFolder[] = ".engram";
 constexpr char kFileName[] = "online-migration.json";
 constexpr uint64_t kSizeBytesMax = 16u << 20;
 constexpr int kVersion = 1;
@@ -12,7 +14,8 @@ constexpr int kVersion = 1;
 }  // namespace
 
 Result<OnlineRegister> OnlineRegister::Load(FileSystem& fs, const std::string& data_root) {
-  OnlineRegister loaded(fs, data_root.empty() ? "" : JoinPath(data_root, kFileName));
+  OnlineRegister loaded(fs,
+                        data_root.empty() ? "" : JoinPath(JoinPath(data_root, kFolder), kFileName));
   if (data_root.empty()) return loaded;
   const auto text = ReadFile(fs, loaded.path_, kSizeBytesMax);
   if (!text.ok()) {
@@ -48,6 +51,7 @@ Status OnlineRegister::Set(std::set<std::string> spaces) {
     ENGRAM_TRY(fs_->SyncDirectory(ParentPath(path_)));
   } else {
     const nlohmann::json json = {{"version", kVersion}, {"spaces", spaces}};
+    ENGRAM_TRY(CreateDirectories(*fs_, ParentPath(path_)));
     ENGRAM_TRY(ReplaceFileDurably(*fs_, path_, AsBytes(json.dump(2) + "\n")));
   }
   spaces_ = std::move(spaces);

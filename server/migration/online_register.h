@@ -11,7 +11,8 @@
 
 namespace engram::server {
 
-// {"version": 1, "spaces": ["a", "b"]} in <data_root>/online-migration.json. One thread at a time.
+// {"version": 1, "spaces": ["a", "b"]} in <data_root>/.engram/online-migration.json. One thread at
+// a time.
 class OnlineRegister {
  public:
   // `data_root` "": nothing is kept. kCorruption for a file that is none, kUnsupported for another

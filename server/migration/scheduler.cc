@@ -149,7 +149,7 @@ void Scheduler::SpaceOpened(const SpaceHandle& space) {
     MutexLock lock(mutex_);
     SpaceEntry& entry = entries_[space->name];
     entry.served = space;
-    entry.writes_seen = entry.writes_mirrored = 0;
+    entry.writes_now = entry.writes_seen = entry.writes_mirrored = 0;
     if (entry.arriving()) space->arriving.store(true);
     wanted = ModeOf(space->name);
   }
@@ -183,14 +183,21 @@ void Scheduler::Wake() {
   changed_.NotifyAll();
 }
 
+// Null if it is not open; does not count as a use of it.
+SpaceHandle Scheduler::OpenNow(const std::string& name) {
+  std::weak_ptr<ServedSpace> served;
+  {
+    MutexLock lock(mutex_);
+    const auto at = entries_.find(name);
+    if (at != entries_.end()) served = at->second.served;
+  }
+  return served.lock();
+}
+
 Result<SpaceHandle> Scheduler::OpenSpace(const std::string& name) {
   ENGRAM_ASSIGN_OR_RETURN(SpaceHandle space, spaces_.Find(name));
   if (space == nullptr) return space;
-  bool known;
-  {
-    MutexLock lock(mutex_);
-    known = entries_[name].served.lock() == space;
-  }
+  const bool known = OpenNow(name) == space;
   if (!known) SpaceOpened(space);  // before the registry's callbacks are wired
   return space;
 }
@@ -305,7 +312,14 @@ Status Scheduler::SetKnobs(const SchedulerKnobs& knobs) {
       entry.mirror_due = true;
     }
   }
-  for (const SpaceHandle& space : spaces_.Open()) OpenTailer(space);
+  std::vector<std::string> names;
+  {
+    MutexLock lock(mutex_);
+    for (const auto& [name, entry] : entries_) names.push_back(name);
+  }
+  for (const std::string& name : names) {
+    if (const SpaceHandle space = OpenNow(name)) OpenTailer(space);
+  }
   Wake();
   return Status::Ok();
 }

@@ -1,6 +1,7 @@
 // The scheduler's inside: one table of spaces under one mutex, one thread that steps, one that runs
 // long jobs while there are any. No call into a space or the registry is made under the mutex, but
-// for the destruction of a migrator.
+// for the destruction of a migrator; and no handle is let go of under it: the last one closes the
+// space on that thread, which comes back to SpaceClosing().
 #ifndef ENGRAM_SERVER_MIGRATION_SCHEDULER_CORE_H_
 #define ENGRAM_SERVER_MIGRATION_SCHEDULER_CORE_H_
 
@@ -37,7 +38,8 @@ struct SpaceEntry {
   bool migrator_scans_history = false;
   uint32_t phase = 0;  // ENGRAM_SE_PHASE_*, 0: never stepped
   bool idle = false;   // nothing to do until it is written to or the flag, a knob, the mode change
-  uint64_t writes_seen = 0;
+  uint64_t writes_now = 0;       // ServedSpace::writes, as of the last RefreshWrites()
+  uint64_t writes_seen = 0;      // before the last step
   uint64_t migrated_before = 0;  // by migrators that are gone
   uint64_t migrated = 0;         // by the one in place
   uint64_t lag_lsn = 0;
@@ -106,12 +108,14 @@ class Scheduler final : public MigrationScheduler {
   uint32_t ModeOf(const std::string& name) ENGRAM_REQUIRES(mutex_);
   Status SwitchSpace(const SpaceHandle& space, uint32_t mode) ENGRAM_EXCLUDES(mutex_);
   void OpenTailer(const SpaceHandle& space) ENGRAM_EXCLUDES(mutex_);
+  SpaceHandle OpenNow(const std::string& name) ENGRAM_EXCLUDES(mutex_);
   Result<SpaceHandle> OpenSpace(const std::string& name) ENGRAM_EXCLUDES(mutex_);
   void Wake() ENGRAM_EXCLUDES(mutex_);
 
   // scheduler_loop.cc: the thread.
   enum class Turn { kStepped, kNothing };
   void Loop();
+  void RefreshWrites() ENGRAM_EXCLUDES(mutex_);
   Turn TakeTurn(uint64_t* wake_at_ns);
   bool Wanted(const SpaceEntry& entry) const ENGRAM_REQUIRES(mutex_);
   bool MayGo(const SpaceEntry& entry, uint64_t now_ns) const ENGRAM_REQUIRES(mutex_);
@@ -177,6 +181,7 @@ class Scheduler final : public MigrationScheduler {
   uint64_t step_records_ = 0;
   uint64_t memory_held_until_ns_ = 0;
   uint64_t published_ns_ = 0;
+  uint64_t writes_refreshed_ = 0;
 
   ForegroundGovernor governor_;
   BackgroundJobs jobs_;

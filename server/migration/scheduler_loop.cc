@@ -33,8 +33,24 @@ bool Scheduler::MayGo(const SpaceEntry& entry, uint64_t now_ns) const {
   if (stop_ || knobs_.paused || !Wanted(entry) || !entry.retry.Due(now_ns)) return false;
   if (!entry.idle) return true;
   if (entry.phase == ENGRAM_SE_PHASE_COMPLETE && entry.mode != ENGRAM_SE_MODE_LEGACY) return false;
-  const auto space = entry.served.lock();
-  return space != nullptr && space->writes.load() != entry.writes_seen;
+  return entry.writes_now != entry.writes_seen;
+}
+
+void Scheduler::RefreshWrites() {
+  const uint64_t total = writes_.load();
+  if (total == writes_refreshed_) return;
+  writes_refreshed_ = total;
+  std::vector<std::pair<std::string, std::weak_ptr<ServedSpace>>> all;
+  {
+    MutexLock lock(mutex_);
+    for (const auto& [name, entry] : entries_) all.emplace_back(name, entry.served);
+  }
+  for (const auto& [name, served] : all) {
+    const SpaceHandle space = served.lock();
+    if (space == nullptr) continue;
+    MutexLock lock(mutex_);
+    entries_[name].writes_now = space->writes.load();
+  }
 }
 
 // Asked only when some space could go, so that a reason always means that something waits.
@@ -237,6 +253,7 @@ void Scheduler::Loop() {
     }
     const uint64_t writes = writes_.load();
     uint64_t wake_at_ns = kNever;
+    RefreshWrites();
     QueueArrivals(&wake_at_ns);
     AdvanceOnline(&wake_at_ns);
     const Turn turn = TakeTurn(&wake_at_ns);

@@ -58,7 +58,7 @@ void Scheduler::Describe(const std::string& name, uint64_t now_ns, SpaceMigratio
 
 SpaceMigration Scheduler::StatusOf(const std::string& name) {
   SpaceMigration status;
-  if (const SpaceHandle space = spaces_.FindOpen(name)) {
+  if (const SpaceHandle space = OpenNow(name)) {
     const auto figures = space->space->Figures();
     if (figures.ok()) {
       TakeFigures(*figures, &status);
@@ -137,23 +137,24 @@ bool Scheduler::PublishDue(uint64_t* wake_at_ns) {
     *wake_at_ns = std::min(*wake_at_ns, published_ns_ + kPublishNs);
     return true;
   }
-  std::vector<SpaceHandle> due;
+  std::vector<std::string> due;
   {
     MutexLock lock(mutex_);
     for (auto& [name, entry] : entries_) {
-      SpaceHandle space = entry.served.lock();
-      if (space == nullptr) continue;
-      const uint64_t writes = space->writes.load();
-      if (!entry.mirror_due && writes == entry.writes_mirrored) continue;
+      if (!entry.mirror_due && entry.writes_now == entry.writes_mirrored) continue;
       entry.mirror_due = false;
-      entry.writes_mirrored = writes;
-      due.push_back(std::move(space));
+      entry.writes_mirrored = entry.writes_now;
+      due.push_back(name);
     }
   }
-  if (due.empty()) return false;
-  for (const SpaceHandle& space : due) {
-    Publish(space->name, space, static_cast<uint32_t>(getpid()));
+  bool published = false;
+  for (const std::string& name : due) {
+    const SpaceHandle space = OpenNow(name);
+    if (space == nullptr) continue;
+    Publish(name, space, static_cast<uint32_t>(getpid()));
+    published = true;
   }
+  if (!published) return false;
   published_ns_ = now;
   *wake_at_ns = std::min(*wake_at_ns, now + kPublishNs);
   return true;
