@@ -25,11 +25,14 @@ struct ListenerOptions {
   uint32_t header_deadline_ms = 10'000;
   uint32_t body_deadline_ms = 30'000;
   uint32_t idle_deadline_ms = 75'000;
+  uint32_t slowest_client_bytes_per_ms = 64;  // a response has body_deadline_ms + its size by this
+  uint32_t linger_deadline_ms = 5'000;        // how long a refused client may go on sending
   uint32_t event_poll_ms = 250;
   std::string api_key;  // empty: none is asked for
 };
 
-// What a request cost, for metrics and the foreground's latency. Called on the thread that ran it.
+// What a request cost, for metrics and the foreground's latency. Reported on an I/O thread: the
+// receiver must not wait.
 struct RequestRecord {
   const Route* route = nullptr;  // null: no route matched, or the request was refused before
   Method method = Method::kGet;
@@ -38,6 +41,7 @@ struct RequestRecord {
   uint64_t request_size_bytes = 0;
   uint64_t response_size_bytes = 0;
   std::string_view request_id;
+  std::string_view log_detail;  // of a failure, for the log alone
 };
 
 class Listener {
@@ -50,10 +54,13 @@ class Listener {
   virtual ~Listener() = default;  // as Drain(0)
   virtual uint16_t port() const = 0;
   virtual uint32_t connections() const = 0;  // open now
-  // Effective for connections that are accepted or become idle from now on.
+  // In effect when it returns, for every request whose header is not complete yet.
   virtual void SetApiKey(const std::string& api_key) = 0;
+  // True if every I/O thread answers within `timeout_ms`: none is stuck in a handler.
+  virtual bool Responsive(uint32_t timeout_ms) = 0;
   // Stops accepting, ends streams and idle connections, lets requests in flight finish within
-  // `deadline_ms`, then closes what is left. No handler runs after it returns.
+  // `deadline_ms`, then closes what is left; a handler that runs is waited for. No handler runs
+  // after it returns. Once; later calls do nothing.
   virtual void Drain(uint32_t deadline_ms) = 0;
 };
 

@@ -50,6 +50,7 @@ struct Response {
   std::vector<std::pair<std::string, std::string>> headers;
   std::shared_ptr<EventSource> events;  // set: text/event-stream, `body` is not used
   bool defer = false;  // Execution::kInlineFirst: no answer yet, run it again where it may block
+  std::string log_detail;  // for the log alone: what the client must not see of a failure
 
   static Response Json(int status, std::string body);
   static Response Text(int status, std::string body);

@@ -2,7 +2,9 @@
 #ifndef ENGRAM_SERVER_HTTP_ROUTER_H_
 #define ENGRAM_SERVER_HTTP_ROUTER_H_
 
+#include <deque>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,11 +36,18 @@ struct Route {
   Execution execution = Execution::kBlocking;
   Guard guard = Guard::kRead;
   Handler handler;
+  // Any other Content-Type than JSON is answered with 415, before the body is read.
+  bool takes_json = false;
 };
 
 class Router {
  public:
-  // REQUIRES: no other route with the same method and pattern.
+  Router();
+  ~Router();
+  Router(Router&&) noexcept;
+  Router& operator=(Router&&) noexcept;
+
+  // REQUIRES: no other route with the same method and pattern; the pattern begins with "/".
   void Add(Route route);
 
   struct Match {
@@ -47,13 +56,16 @@ class Router {
     std::vector<Method> allowed;                                   // what the path would take
   };
   // `raw_path` as in the request line, still percent-encoded. A literal segment wins over a
-  // parameter.
+  // parameter; where the literal leads nowhere the parameter is tried. HEAD takes a GET route.
   Match Find(Method method, std::string_view raw_path) const;
 
-  const std::vector<Route>& routes() const { return routes_; }
+  // In the order of Add(); a Route stays where it is.
+  const std::deque<Route>& routes() const { return routes_; }
 
  private:
-  std::vector<Route> routes_;
+  struct Node;
+  std::deque<Route> routes_;
+  std::unique_ptr<Node> root_;  // one node per segment
 };
 
 }  // namespace engram::server

@@ -1,0 +1,200 @@
+#include "server/http/listener.h"
+
+#include <algorithm>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "server/http/access.h"
+#include "server/http/io_thread.h"
+#include "server/http/worker_pool.h"
+
+namespace engram::server {
+namespace {
+
+using boost::asio::ip::tcp;
+using ErrorCode = boost::system::error_code;
+
+constexpr std::chrono::milliseconds kAcceptPause(50);  // after an accept failed: no descriptors
+constexpr std::chrono::seconds kAcceptWarningPause(10);
+constexpr std::chrono::milliseconds kDrainPoll(5);
+
+std::string AddressText(const tcp::endpoint& end) {
+  const std::string address = end.address().to_string();
+  return (end.address().is_v6() ? "[" + address + "]" : address) + ":" + std::to_string(end.port());
+}
+
+Status ListenError(const ErrorCode& error, const tcp::endpoint& end) {
+  if (error == boost::asio::error::address_in_use) {
+    return Status::FailedPrecondition(
+        "the address " + AddressText(end) + " is taken by another program",
+        "stop it (`engram status` tells whether it is engram), or choose another port: --port N, "
+        "ENGRAM_HTTP_PORT or server.http_port; 0 takes any free one");
+  }
+  return Status::FromErrno(error.value(), "listen on " + AddressText(end))
+      .WithHint("set server.http_bind to an address of this machine, and a port you may use");
+}
+
+class AsioListener final : public Listener {
+ public:
+  AsioListener(const ListenerOptions& options, const Router& router, Logger& logger,
+               std::function<void(const RequestRecord&)> record)
+      : pool_(options.blocking_threads, options.blocking_queue_max),
+        context_{options, router, logger, std::move(record), pool_} {}
+  ~AsioListener() override { Drain(0); }
+
+  Status Open() {
+    ErrorCode error;
+    const auto address = boost::asio::ip::make_address(context_.options.address, error);
+    if (error) {
+      return Status::InvalidArgument(
+          "\"" + context_.options.address + "\" is not an IP address",
+          "set server.http_bind to an address such as 127.0.0.1, 0.0.0.0 or ::1");
+    }
+    const tcp::endpoint end(address, context_.options.port);
+    tcp::acceptor acceptor(accept_io_);
+    acceptor.open(end.protocol(), error);
+    if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
+    if (!error) acceptor.bind(end, error);
+    if (!error) acceptor.listen(4096, error);
+    if (error) return ListenError(error, end);
+    port_ = acceptor.local_endpoint(error).port();
+    context_.listens_on_any_address = address.is_unspecified();
+    StartThreads();
+    acceptor_ =
+        std::make_unique<tcp::acceptor>(threads_[0]->io(), end.protocol(), acceptor.release(error));
+    accept_timer_ = std::make_unique<boost::asio::steady_timer>(threads_[0]->io());
+    threads_[0]->RunAndWait([this] { Accept(); });
+    return Status::Ok();
+  }
+
+  uint16_t port() const override { return port_; }
+  uint32_t connections() const override {
+    return context_.connections.load(std::memory_order_relaxed);
+  }
+
+  void SetApiKey(const std::string& api_key) override {
+    for (auto& thread : threads_) {
+      thread->RunAndWait([&] { thread->SetApiKey(api_key); });
+    }
+  }
+
+  bool Responsive(uint32_t timeout_ms) override {
+    auto answered = std::make_shared<std::atomic<size_t>>(0);
+    for (auto& thread : threads_) {
+      boost::asio::post(thread->io(), [answered] { answered->fetch_add(1); });
+    }
+    const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(timeout_ms);
+    while (answered->load() < threads_.size()) {
+      if (std::chrono::steady_clock::now() >= end) return false;
+      std::this_thread::sleep_for(kDrainPoll);
+    }
+    return true;
+  }
+
+  void Drain(uint32_t deadline_ms) override {
+    if (std::exchange(drained_, true) || threads_.empty()) return;
+    const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(deadline_ms);
+    threads_[0]->RunAndWait([this] {
+      ErrorCode ignored;
+      acceptor_->close(ignored);
+      accept_timer_->cancel();
+    });
+    context_.draining.store(true);
+    for (auto& thread : threads_) {
+      thread->RunAndWait([&] { thread->DrainConnections(); });
+    }
+    while (connections() > 0 && std::chrono::steady_clock::now() < end) {
+      std::this_thread::sleep_for(kDrainPoll);
+    }
+    // First the connections: what the pool drops may hold the last reference to one.
+    for (auto& thread : threads_) {
+      thread->RunAndWait([&] { thread->CloseAll(); });
+    }
+    pool_.Stop();
+    for (auto& thread : threads_) thread->Stop();
+  }
+
+ private:
+  void StartThreads() {
+    uint32_t count = context_.options.io_threads;
+    if (count == 0) count = std::max(1u, std::thread::hardware_concurrency());
+    const AccessRules rules{context_.options.api_key, OwnOrigins(context_.options.address, port_)};
+    for (uint32_t i = 0; i < count; ++i) {
+      threads_.push_back(std::make_unique<IoThread>(context_, rules, i));
+    }
+  }
+
+  // On the first I/O thread, as all below.
+  void Accept() {
+    IoThread& thread = *threads_[next_thread_++ % threads_.size()];
+    acceptor_->async_accept(
+        thread.io(), [this, &thread](const ErrorCode& error, tcp::socket socket) {
+          if (!acceptor_->is_open()) return;
+          if (error) {
+            PauseAccepting();
+            return;
+          }
+          const uint32_t open = connections();
+          if (open >= context_.options.connections_max) CloseOldestWaiting();
+          if (open < 2 * context_.options.connections_max) {  // else none of them waits
+            boost::asio::post(thread.io(), [&thread, taken = std::move(socket)]() mutable {
+              thread.Adopt(std::move(taken));
+            });
+          }
+          Accept();
+        });
+  }
+
+  void CloseOldestWaiting() {
+    IoThread* oldest = nullptr;
+    for (auto& thread : threads_) {
+      const uint64_t since_ns = thread->oldest_waiting_ns();
+      if (since_ns == 0) continue;
+      if (oldest == nullptr || since_ns < oldest->oldest_waiting_ns()) oldest = thread.get();
+    }
+    if (oldest == nullptr) return;
+    boost::asio::post(oldest->io(), [oldest] { oldest->CloseOldestWaiting(); });
+  }
+
+  // No descriptor, or no memory for one: a waiting connection gives way.
+  void PauseAccepting() {
+    const auto now = std::chrono::steady_clock::now();
+    if (now >= next_accept_warning_) {
+      next_accept_warning_ = now + kAcceptWarningPause;
+      context_.logger.Warning("connections cannot be accepted: no descriptors or memory left");
+    }
+    CloseOldestWaiting();
+    accept_timer_->expires_after(kAcceptPause);
+    accept_timer_->async_wait([this](const ErrorCode& error) {
+      if (!error && acceptor_->is_open()) Accept();
+    });
+  }
+
+  WorkerPool pool_;
+  ServeContext context_;
+  boost::asio::io_context accept_io_;  // for opening alone
+  std::vector<std::unique_ptr<IoThread>> threads_;
+  std::unique_ptr<tcp::acceptor> acceptor_;
+  std::unique_ptr<boost::asio::steady_timer> accept_timer_;
+  std::chrono::steady_clock::time_point next_accept_warning_;
+  size_t next_thread_ = 0;
+  uint16_t port_ = 0;
+  bool drained_ = false;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Listener>> Listener::Start(
+    const ListenerOptions& options, const Router& router, Logger& logger,
+    std::function<void(const RequestRecord&)> record) {
+  auto listener = std::make_unique<AsioListener>(options, router, logger, std::move(record));
+  ENGRAM_TRY(listener->Open());
+  return std::unique_ptr<Listener>(std::move(listener));
+}
+
+}  // namespace engram::server
