@@ -112,7 +112,40 @@ class ServerMetricsImpl final : public ServerMetrics {
       spaces_.Collect(spaces, scheduler, clock_.MonotonicNs(), &families);
     }
     CollectProcess(version_, &families);
+    families.Declare("engram_health_status", MetricType::Gauge,
+                     "0: healthy, 1: degraded, 2: unhealthy");
+    for (const HealthCheck& check : CheckHealth(spaces, scheduler).checks) {
+      families.Gauge("engram_health_status", static_cast<double>(check.status),
+                     {{"probe", check.name}});
+    }
     return families.Text();
+  }
+
+  HealthReport CheckHealth(SpaceRegistry& spaces, MigrationScheduler& scheduler) override {
+    const uint64_t began = clock_.MonotonicNs();
+    HealthInputs inputs;
+    inputs.resident_anon_bytes = ReadProcessFigures().resident_anon_bytes;
+    const Recent recent = LastMinute();
+    inputs.requests_last_minute = recent.requests;
+    inputs.p99_seconds = recent.p99_seconds;
+    inputs.error_ratio = recent.error_ratio;
+    for (const SpaceMigration& space : scheduler.Spaces(std::nullopt)) {
+      if (space.phase == "failed") {
+        inputs.failing_migrations.push_back(space.space + ": " + space.error);
+      }
+    }
+    HealthReport report;
+    MutexLock lock(mutex_);
+    report.spaces = spaces_.Check(spaces, clock_.MonotonicNs(), &inputs);
+    report.checks = EvaluateHealth(inputs);
+    const uint64_t now = clock_.MonotonicNs();
+    for (HealthCheck& check : report.checks) {
+      check.latency_seconds = static_cast<double>(now - began) / 1e9;
+    }
+    history_.Record(static_cast<double>(now) / 1e9, &report.checks);
+    report.status = WorstOf(report.checks);
+    report.uptime_seconds = static_cast<double>(now - started_ns_) / 1e9;
+    return report;
   }
 
   std::string Json(SpaceRegistry&, MigrationScheduler&) override {
@@ -193,12 +226,14 @@ class ServerMetricsImpl final : public ServerMetrics {
   }
 
   Clock& clock_ = Clock::System();
+  const uint64_t started_ns_ = clock_.MonotonicNs();
   const std::string version_;
   Table<RouteKey, RouteStats> routes_;
   Table<std::string, OperationStats> operations_;
   WindowedStats requests_;
   Mutex mutex_;
   SpaceFamilies spaces_ ENGRAM_GUARDED_BY(mutex_);
+  HealthHistory history_ ENGRAM_GUARDED_BY(mutex_);
 };
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include "server/graph/space_registry.h"
 #include "server/http/listener.h"
+#include "server/metrics/health.h"
 #include "server/migration/scheduler.h"
 
 namespace engram::server {
@@ -39,6 +40,8 @@ class ServerMetrics {
     double error_ratio = 0;
   };
   virtual Recent LastMinute() = 0;
+  // Runs every check now.
+  virtual HealthReport CheckHealth(SpaceRegistry& spaces, MigrationScheduler& scheduler) = 0;
 };
 
 }  // namespace engram::server

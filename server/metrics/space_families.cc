@@ -170,17 +170,50 @@ void SpaceFamilies::AddLog(const ServedSpace& space, const engram_se_figures& fi
   families->Gauge("engram_wal_size_bytes", Number(figures.log_size_bytes), labels);
   families->Gauge("engram_wal_durable_lsn", Number(figures.lsn_durable), labels);
   families->Gauge("engram_wal_applied_lsn", Number(figures.lsn_applied), labels);
-  auto& unapplied = memory.unapplied;
+  totals->wal_lag_seconds =
+      std::max(totals->wal_lag_seconds, LagSeconds(space.name, figures, now_ns));
+}
+
+double SpaceFamilies::LagSeconds(const std::string& space, const engram_se_figures& figures,
+                                 uint64_t now_ns) {
+  auto& unapplied = memories_[space].unapplied;
   while (!unapplied.empty() && unapplied.front().first <= figures.lsn_applied) {
     unapplied.pop_front();
   }
   if (figures.lsn_applied < figures.lsn_durable && unapplied.size() < 1024) {
     unapplied.emplace_back(figures.lsn_durable, now_ns);
   }
-  if (!unapplied.empty()) {
-    totals->wal_lag_seconds =
-        std::max(totals->wal_lag_seconds, Seconds(now_ns - unapplied.front().second));
+  return unapplied.empty() ? 0 : Seconds(now_ns - unapplied.front().second);
+}
+
+std::vector<SpaceHealth> SpaceFamilies::Check(SpaceRegistry& spaces, uint64_t now_ns,
+                                              HealthInputs* inputs) {
+  const auto disk = data_root_.empty() ? Result<DiskSpace>(Status::NotFound("no data root"))
+                                       : FileSystem::Posix().Space(data_root_);
+  if (disk.ok()) {
+    inputs->disk_total_bytes = disk->total_bytes;
+    inputs->disk_available_bytes = disk->available_bytes;
   }
+  std::vector<std::string> open;
+  for (const SpaceHandle& space : spaces.Open()) open.push_back(space->name);
+  std::vector<SpaceHealth> found;
+  for (const std::string& name : open) {
+    const SpaceHandle space = spaces.FindOpen(name);
+    if (space == nullptr) continue;
+    const auto figures = space->space->Figures();
+    if (!figures.ok()) {
+      inputs->failing_spaces.push_back(name);
+      continue;
+    }
+    const double lag = LagSeconds(name, *figures, now_ns);
+    inputs->wal_lag_seconds = std::max(inputs->wal_lag_seconds, lag);
+    inputs->edges += figures->edge_count;
+    const double room = Number(figures->size_bytes) + Number(inputs->disk_available_bytes);
+    const double pressure =
+        inputs->disk_total_bytes == 0 || room == 0 ? 0 : Number(figures->size_bytes) / room;
+    found.push_back({name, figures->count, pressure, lag * 1e3, 0});
+  }
+  return found;
 }
 
 void SpaceFamilies::AddTotals(const Totals& totals, Families* families) {
@@ -195,7 +228,7 @@ void SpaceFamilies::AddTotals(const Totals& totals, Families* families) {
                     {recovery_seconds_.begin(), recovery_seconds_.end()}, {0.5, 0.9, 0.95, 0.99},
                     recoveries_, recovery_seconds_total_);
   families->Gauge("engram_wal_lag_seconds", totals.wal_lag_seconds);
-  const auto disk = data_root_.empty() ? Result<DiskSpace>(Status::NotFound(""))
+  const auto disk = data_root_.empty() ? Result<DiskSpace>(Status::NotFound("no data root"))
                                        : FileSystem::Posix().Space(data_root_);
   for (size_t tier = 0; tier < kTiers.size(); ++tier) {
     const MetricLabels labels = {{"tier", kTiers[tier]}};

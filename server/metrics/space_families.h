@@ -10,6 +10,7 @@
 #include <string>
 
 #include "server/metrics/families.h"
+#include "server/metrics/health.h"
 #include "server/metrics/monotonic.h"
 #include "server/migration/scheduler.h"
 
@@ -23,6 +24,8 @@ class SpaceFamilies {
   void Opened(const ServedSpace& space);
   void Collect(SpaceRegistry& spaces, MigrationScheduler& scheduler, uint64_t now_ns,
                Families* families);
+  // What the checks of the open spaces find; fills their part of the inputs.
+  std::vector<SpaceHealth> Check(SpaceRegistry& spaces, uint64_t now_ns, HealthInputs* inputs);
 
  private:
   // Of one space, over all its openings.
@@ -48,6 +51,8 @@ class SpaceFamilies {
                 Totals* totals);
   void AddLog(const ServedSpace& space, const engram_se_figures& figures, uint64_t now_ns,
               Families* families, Totals* totals);
+  // For how long the oldest acknowledged write has not been applied, as far as it was seen.
+  double LagSeconds(const std::string& space, const engram_se_figures& figures, uint64_t now_ns);
   void AddTotals(const Totals& totals, Families* families);
   void AddMigration(MigrationScheduler& scheduler, Families* families);
 

@@ -28,8 +28,11 @@ std::string Scheduler::PhaseOf(const SpaceEntry& entry) const {
 }
 
 void Scheduler::Describe(const std::string& name, uint64_t now_ns, SpaceMigration* status) {
-  SpaceEntry& entry = entries_[name];
   status->space = name;
+  status->phase = PhaseName(0);
+  const auto at = entries_.find(name);
+  if (at == entries_.end()) return;
+  SpaceEntry& entry = at->second;
   if (entry.mode != 0) status->mode = entry.mode;
   status->phase = PhaseOf(entry);
   status->lag_lsn = entry.lag_lsn;

@@ -1,0 +1,20 @@
+// The migration as JSON: what the admin routes and the stream both send.
+#ifndef ENGRAM_SERVER_API_MIGRATION_TEXT_H_
+#define ENGRAM_SERVER_API_MIGRATION_TEXT_H_
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "server/migration/scheduler.h"
+
+namespace engram::server {
+
+// The object of `migrate-dual status --json`; unknown parts are null.
+nlohmann::json ToJson(const SpaceMigration& space);
+nlohmann::json ToJson(const SchedulerKnobs& knobs);
+// Invalid UTF-8 (of a file name in an error) is replaced, never thrown.
+std::string Dump(const nlohmann::json& json);
+
+}  // namespace engram::server
+
+#endif  // ENGRAM_SERVER_API_MIGRATION_TEXT_H_
