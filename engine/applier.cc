@@ -34,7 +34,7 @@ Status StoreImpl::ApplyFrozen() {
   Lsn target;
   {
     MutexLock lock(stage_mutex_);
-    if (!tables_.back()->empty()) tables_.push_back(std::make_shared<Memtable>());
+    if (!tables_.back()->empty()) AddMemtable();
     tables.assign(tables_.begin(), tables_.end() - 1);
     if (tables.empty()) return Status::Ok();
     target = tables.back()->last();
@@ -54,6 +54,7 @@ Status StoreImpl::ApplyFrozen() {
     uint64_t freed = 0;
     for (const auto& table : tables) freed += table->size_bytes();
     tables_.erase(tables_.begin(), tables_.begin() + static_cast<ptrdiff_t>(tables.size()));
+    ShareTables();
     pending_bytes_.fetch_sub(freed);
   }
   room_.NotifyAll();

@@ -88,7 +88,7 @@ Status StoreImpl::CopyGeneration(lmdb::Environment* to, const CompactOptions& op
                                  CompactReport* report) {
   ENGRAM_ASSIGN_OR_RETURN(auto txn, lmdb_->BeginRead());
   ENGRAM_ASSIGN_OR_RETURN(DigestRows stored, DigestRows::Load([&txn](Bytes key) {
-                            return txn->Get(Table::kDigests, key);
+                            return txn.Get(Table::kDigests, key);
                           }));
   GenerationWriter writer(to);
   DigestRecount recount;
@@ -96,7 +96,7 @@ Status StoreImpl::CopyGeneration(lmdb::Environment* to, const CompactOptions& op
   const uint64_t rows_total = stored.counts.records * 3;
   for (int t = 1; t <= kTableCount; ++t) {
     const auto table = static_cast<Table>(t);
-    ENGRAM_ASSIGN_OR_RETURN(auto cursor, lmdb::ReadCursor::Open(*txn, table));
+    ENGRAM_ASSIGN_OR_RETURN(auto cursor, lmdb::ReadCursor::Open(txn, table));
     Bytes key, value;
     ENGRAM_ASSIGN_OR_RETURN(bool more, cursor->Seek({}, &key, &value));
     while (more) {
@@ -109,14 +109,14 @@ Status StoreImpl::CopyGeneration(lmdb::Environment* to, const CompactOptions& op
       if (table == Table::kHeads) {
         DualHead head;
         ENGRAM_TRY(DecodeDualHead(key, value, &head).WithContext(where()));
-        ENGRAM_ASSIGN_OR_RETURN(auto old_row, txn->Get(Table::kOldHeads, key));
+        ENGRAM_ASSIGN_OR_RETURN(auto old_row, txn.Get(Table::kOldHeads, key));
         OldHead old_head;
         if (old_row) ENGRAM_TRY(DecodeOldHead(key, *old_row, &old_head).WithContext(where()));
         if (!old_row || head.common.seq >= old_head.common.seq) recount.Add(key, head.common);
       } else if (table == Table::kOldHeads) {
         OldHead head;
         ENGRAM_TRY(DecodeOldHead(key, value, &head).WithContext(where()));
-        ENGRAM_ASSIGN_OR_RETURN(auto dual_row, txn->Get(Table::kHeads, key));
+        ENGRAM_ASSIGN_OR_RETURN(auto dual_row, txn.Get(Table::kHeads, key));
         DualHead dual_head;
         if (dual_row) ENGRAM_TRY(DecodeDualHead(key, *dual_row, &dual_head).WithContext(where()));
         const bool superseded = dual_row && dual_head.common.seq >= head.common.seq;

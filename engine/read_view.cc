@@ -183,7 +183,7 @@ Result<std::vector<Binding>> ReadViewImpl::EpisodesOf(NodeKey concept_node) {
 
 Result<DigestRows> ReadViewImpl::StoredDigests() const {
   const ReadState& state = reader_.state();
-  return DigestRows::Load([&state](Bytes key) { return state.txn->Get(Table::kDigests, key); });
+  return DigestRows::Load([&state](Bytes key) { return state.txn.Get(Table::kDigests, key); });
 }
 
 // What the memtables add to LMDB's rows; a transaction's own changes are not in.
@@ -217,8 +217,7 @@ Result<Counts> ReadViewImpl::Count() {
 Result<std::optional<RangeSum>> ReadViewImpl::Range(uint64_t range) {
   const ReadState& state = reader_.state();
   const std::string key = RangeRowKey(range);
-  ENGRAM_ASSIGN_OR_RETURN(std::optional<Bytes> value,
-                          state.txn->Get(Table::kDigests, AsBytes(key)));
+  ENGRAM_ASSIGN_OR_RETURN(std::optional<Bytes> value, state.txn.Get(Table::kDigests, AsBytes(key)));
   std::optional<RangeSum> sum;
   if (value) {
     ENGRAM_ASSIGN_OR_RETURN(sum, DecodeRangeRow(AsBytes(key), *value));

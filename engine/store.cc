@@ -24,7 +24,8 @@ std::string_view ModeName(Mode mode) {
 
 StoreImpl::StoreImpl(const Environment& environment, const StoreOptions& options)
     : environment_(environment), options_(options) {
-  tables_.push_back(std::make_shared<Memtable>());
+  MutexLock lock(stage_mutex_);
+  AddMemtable();
 }
 
 StoreImpl::~StoreImpl() {
@@ -96,7 +97,8 @@ Result<std::unique_ptr<WriteTxn>> StoreImpl::Begin() {
   return MakeWriteTxn(this, std::unique_lock(write_mutex_));
 }
 
-Result<Lsn> StoreImpl::StageChanges(std::string payload, const wal::Log::AppendOptions& append) {
+Result<Lsn> StoreImpl::StageChanges(std::string payload, const ChangeSet& changes,
+                                    const wal::Log::AppendOptions& append) {
   ENGRAM_TRY(CheckWritable());
   // On a full device removals go on, up to the same amount again.
   const uint64_t pending_max = options_.overlay_size_bytes_max * (append.use_reserve ? 2 : 1);
@@ -107,8 +109,6 @@ Result<Lsn> StoreImpl::StageChanges(std::string payload, const wal::Log::AppendO
   ENGRAM_TRY(FlushBulk());
   ENGRAM_ASSIGN_OR_RETURN(const Lsn lsn,
                           log_->Append(kLogRecordChangeSet, AsBytes(payload), append));
-  ChangeSet changes;
-  ENGRAM_CHECK(DecodeChangeSet(AsBytes(payload), &changes).ok());
   MutexLock lock(stage_mutex_);
   Memtable& active = *tables_.back();
   const uint64_t before = active.size_bytes();
@@ -152,40 +152,46 @@ Status StoreImpl::WaitDurable(Lsn lsn) {
   return Status::Ok();
 }
 
-// An LMDB transaction that is at least as new as what the overlay has dropped, and the memtables
-// above it. `latest`: with writes that are not durable yet, for the writer itself.
+void StoreImpl::AddMemtable() {
+  tables_.push_back(std::make_shared<Memtable>());
+  ShareTables();
+}
+
+void StoreImpl::ShareTables() {
+  shared_tables_ = std::make_shared<const MemtableList>(tables_.begin(), tables_.end());
+}
+
+// An LMDB transaction and the memtables above it. Under one lock, so that the transaction is at
+// least as new as what the overlay has dropped. `latest`: with writes that are not durable yet, for
+// the writer itself.
 Result<ReadState> StoreImpl::OpenReadState(bool latest) {
-  for (;;) {
-    ReadState state;
-    {
-      MutexLock lock(stage_mutex_);
-      state.environment = lmdb_;
-    }
-    if (state.environment == nullptr) {
-      return Status::FailedPrecondition("the store is closed");
-    }
-    ENGRAM_ASSIGN_OR_RETURN(state.txn, state.environment->BeginRead());
-    uint64_t known_txn_id = 0;
-    {
-      MutexLock lock(stage_mutex_);
-      if (state.environment != lmdb_ || state.txn->id() < applied_txn_id_) continue;
-      state.tables.assign(tables_.begin(), tables_.end());
-      state.visible = latest ? staged_ : Lsn{visible_.load()};
-      state.applied = Lsn{applied_.load()};
-      known_txn_id = applied_txn_id_;
-    }
-    if (state.txn->id() != known_txn_id) {
-      // A commit that is not published yet: the row in the transaction is the truth.
-      ENGRAM_ASSIGN_OR_RETURN(auto row, state.txn->Get(Table::kMeta, AsBytes(kMetaApplied)));
-      if (row) {
-        ENGRAM_ASSIGN_OR_RETURN(Bytes body, DecodeChecked(AsBytes(kMetaApplied), *row));
-        if (body.size() == 8) state.applied = Lsn{LoadLe<uint64_t>(body.data())};
-      }
-    }
-    state.visible = std::max(state.visible, state.applied);
-    std::erase_if(state.tables, [&](const auto& t) { return t->last() <= state.applied; });
-    return state;
+  ReadState state;
+  uint64_t known_txn_id = 0;
+  {
+    MutexLock lock(stage_mutex_);
+    if (lmdb_ == nullptr) return Status::FailedPrecondition("the store is closed");
+    state.environment = lmdb_;
+    ENGRAM_ASSIGN_OR_RETURN(state.txn, lmdb_->BeginRead());
+    state.all_tables = shared_tables_;
+    state.visible = latest ? staged_ : Lsn{visible_.load()};
+    state.applied = Lsn{applied_.load()};
+    known_txn_id = applied_txn_id_;
   }
+  ENGRAM_CHECK(state.txn.id() >= known_txn_id);
+  if (state.txn.id() != known_txn_id) {
+    // A commit that is not published yet: the row in the transaction is the truth.
+    ENGRAM_ASSIGN_OR_RETURN(auto row, state.txn.Get(Table::kMeta, AsBytes(kMetaApplied)));
+    if (row) {
+      ENGRAM_ASSIGN_OR_RETURN(Bytes body, DecodeChecked(AsBytes(kMetaApplied), *row));
+      if (body.size() == 8) state.applied = Lsn{LoadLe<uint64_t>(body.data())};
+    }
+  }
+  state.visible = std::max(state.visible, state.applied);
+  state.tables = *state.all_tables;
+  while (!state.tables.empty() && state.tables.front()->last() <= state.applied) {
+    state.tables = state.tables.subspan(1);
+  }
+  return state;
 }
 
 Result<std::unique_ptr<ReadView>> StoreImpl::View() {
@@ -215,7 +221,8 @@ Status StoreImpl::Drain(const DrainOptions& options) {
 // An empty change set: replaying it changes nothing, and the LSN is taken.
 Status StoreImpl::LogBulkMarker(Lsn lsn, uint64_t next_node_key, uint64_t next_vector_key) {
   ChangeSetBuilder empty;
-  const std::string payload = empty.Finish(next_node_key, next_vector_key);
+  ChangeSet changes;
+  const std::string payload = empty.Finish(next_node_key, next_vector_key, &changes);
   ENGRAM_ASSIGN_OR_RETURN(const Lsn got, log_->Append(kLogRecordChangeSet, AsBytes(payload), {}));
   ENGRAM_CHECK(got == lsn);
   Status status = log_->WaitDurable(lsn);
@@ -267,20 +274,20 @@ namespace {
 // above.
 class SearchSnapshot {
  public:
-  SearchSnapshot(ReadState state, std::vector<std::unique_ptr<lmdb::ReadTxn>> txns)
+  SearchSnapshot(ReadState state, std::vector<lmdb::ReadTxn> txns)
       : state_(std::move(state)), idle_(std::move(txns)) {
     idle_.push_back(std::move(state_.txn));
   }
   const ReadState& state() const { return state_; }  // its transaction is among the borrowed ones
   // REQUIRES: fewer are borrowed than there are threads
-  std::unique_ptr<lmdb::ReadTxn> Borrow() {
+  lmdb::ReadTxn Borrow() {
     std::lock_guard lock(mutex_);
     ENGRAM_CHECK(!idle_.empty());
     auto txn = std::move(idle_.back());
     idle_.pop_back();
     return txn;
   }
-  void Return(std::unique_ptr<lmdb::ReadTxn> txn) {
+  void Return(lmdb::ReadTxn txn) {
     std::lock_guard lock(mutex_);
     idle_.push_back(std::move(txn));
   }
@@ -288,7 +295,7 @@ class SearchSnapshot {
  private:
   ReadState state_;
   std::mutex mutex_;
-  std::vector<std::unique_ptr<lmdb::ReadTxn>> idle_;  // guarded by mutex_
+  std::vector<lmdb::ReadTxn> idle_;  // guarded by mutex_
 };
 
 // The current embedding rows of a key range: LMDB's merged with the overlay's.
@@ -304,7 +311,7 @@ class EmbeddingCursor final : public VectorRowCursor {
     const std::string first = EncodeU64Key(range.first.value);
     const ReadState& state = snapshot_.state();
     overlay_ = CollectMerged(state.tables, Table::kEmbeddings, AsBytes(first), {}, state.visible);
-    ENGRAM_ASSIGN_OR_RETURN(cursor_, lmdb::ReadCursor::Open(*txn_, Table::kEmbeddings));
+    ENGRAM_ASSIGN_OR_RETURN(cursor_, lmdb::ReadCursor::Open(txn_, Table::kEmbeddings));
     ENGRAM_ASSIGN_OR_RETURN(more_, cursor_->Seek(AsBytes(first), &key_, &value_));
     return Status::Ok();
   }
@@ -334,7 +341,7 @@ class EmbeddingCursor final : public VectorRowCursor {
     return Status::Ok();
   }
   SearchSnapshot& snapshot_;
-  std::unique_ptr<lmdb::ReadTxn> txn_;
+  lmdb::ReadTxn txn_;
   std::string last_;
   std::vector<OverlayRow> overlay_;
   size_t at_ = 0;
@@ -347,7 +354,7 @@ class EmbeddingCursor final : public VectorRowCursor {
 Result<VectorKey> LastVectorKey(const ReadState& state) {
   VectorKey last{1};
   for (const auto& table : state.tables) last = std::max(last, VectorKey{table->next_vector_key()});
-  ENGRAM_ASSIGN_OR_RETURN(auto row, state.txn->Get(Table::kMeta, AsBytes(kMetaNextVectorKey)));
+  ENGRAM_ASSIGN_OR_RETURN(auto row, state.txn.Get(Table::kMeta, AsBytes(kMetaNextVectorKey)));
   if (!row) return last;
   ENGRAM_ASSIGN_OR_RETURN(Bytes body, DecodeChecked(AsBytes(kMetaNextVectorKey), *row));
   if (body.size() == 8) last = std::max(last, VectorKey{LoadLe<uint64_t>(body.data())});
@@ -358,12 +365,11 @@ Result<VectorKey> LastVectorKey(const ReadState& state) {
 constexpr int kSameCommitTries = 64;
 
 // `count` more transactions at the commit of `state`; fewer than that if another commit came.
-Result<std::vector<std::unique_ptr<lmdb::ReadTxn>>> OpenMore(const ReadState& state,
-                                                             uint32_t count) {
-  std::vector<std::unique_ptr<lmdb::ReadTxn>> txns;
+Result<std::vector<lmdb::ReadTxn>> OpenMore(const ReadState& state, uint32_t count) {
+  std::vector<lmdb::ReadTxn> txns;
   while (txns.size() < count) {
     ENGRAM_ASSIGN_OR_RETURN(auto txn, state.environment->BeginRead());
-    if (txn->id() != state.txn->id()) break;
+    if (txn.id() != state.txn.id()) break;
     txns.push_back(std::move(txn));
   }
   return txns;

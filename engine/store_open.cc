@@ -189,7 +189,7 @@ Status StoreImpl::LoadMeta() {
   ENGRAM_ASSIGN_OR_RETURN(auto txn, lmdb_->BeginRead());
   const std::string file = lmdb_->path() + "/data.mdb";
   auto get = [&](std::string_view name, size_t size) -> Result<Bytes> {
-    ENGRAM_ASSIGN_OR_RETURN(auto row, txn->Get(Table::kMeta, AsBytes(name)));
+    ENGRAM_ASSIGN_OR_RETURN(auto row, txn.Get(Table::kMeta, AsBytes(name)));
     if (!row)
       return Status::Corruption(file + ": the meta row " + std::string(name) + " is missing");
     auto body = DecodeChecked(AsBytes(name), *row);
@@ -226,7 +226,7 @@ Status StoreImpl::LoadMeta() {
   recovery_.applied = Lsn{applied};
   MutexLock lock(stage_mutex_);
   staged_ = Lsn{applied};
-  applied_txn_id_ = txn->id();
+  applied_txn_id_ = txn.id();
   return Status::Ok();
 }
 
@@ -254,7 +254,7 @@ Status StoreImpl::ReplayRecord(const wal::LogRecord& record) {
   }
   MutexLock lock(stage_mutex_);
   if (!read_only() && tables_.back()->size_bytes() > options_.overlay_size_bytes_max) {
-    tables_.push_back(std::make_shared<Memtable>());
+    AddMemtable();
   }
   Memtable& table = *tables_.back();
   const uint64_t before = table.size_bytes();

@@ -415,8 +415,9 @@ Result<Lsn> WriteTxnImpl::Stage() {
     Put(Table::kContent, AsBytes(row_key), AsBytes(scratch_));
   }
   const bool removes = removes_ && !adds_;
-  std::string payload = builder_.Finish(next_node_key_, next_vector_key_);
-  ENGRAM_ASSIGN_OR_RETURN(Lsn lsn, store_->StageChanges(std::move(payload), {removes}));
+  ChangeSet changes;
+  std::string payload = builder_.Finish(next_node_key_, next_vector_key_, &changes);
+  ENGRAM_ASSIGN_OR_RETURN(Lsn lsn, store_->StageChanges(std::move(payload), changes, {removes}));
   ENGRAM_CHECK(lsn == lsn_);
   store_->SetNextKeys(next_node_key_, next_vector_key_);
   if (new_mode_) store_->SetStagedMode(lsn, *new_mode_);

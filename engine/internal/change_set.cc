@@ -88,7 +88,7 @@ uint32_t ChangeSetBuilder::AppendRow(Table table, bool is_delete, Bytes key, Byt
   PutLe(&payload_, static_cast<uint32_t>(value.size()));
   PutBytes(&payload_, key);
   PutBytes(&payload_, value);
-  ++row_count_;
+  row_offsets_.push_back(offset);
   return offset;
 }
 
@@ -107,8 +107,9 @@ RowChange ChangeSetBuilder::RowAt(uint32_t offset) const {
   return row;
 }
 
-std::string ChangeSetBuilder::Finish(uint64_t next_node_key, uint64_t next_vector_key) {
-  StoreLe(payload_.data() + 4, row_count_);
+std::string ChangeSetBuilder::Finish(uint64_t next_node_key, uint64_t next_vector_key,
+                                     ChangeSet* changes) {
+  StoreLe(payload_.data() + 4, static_cast<uint32_t>(row_offsets_.size()));
   PutLe(&payload_, static_cast<uint32_t>(digests_.size()));
   for (const DigestChange& change : digests_) {
     PutLe(&payload_, change.sum);
@@ -119,33 +120,42 @@ std::string ChangeSetBuilder::Finish(uint64_t next_node_key, uint64_t next_vecto
   VisitCounts(counts_, [this](int64_t* field) { PutLe(&payload_, *field); });
   PutLe(&payload_, next_node_key);
   PutLe(&payload_, next_vector_key);
+  changes->rows.clear();
+  changes->rows.reserve(row_offsets_.size());
+  for (const uint32_t offset : row_offsets_) changes->rows.push_back(RowAt(offset));
+  changes->digests = std::move(digests_);
+  changes->counts = counts_;
+  changes->next_node_key = next_node_key;
+  changes->next_vector_key = next_vector_key;
   return std::move(payload_);
 }
 
 Status DecodeChangeSet(Bytes payload, ChangeSet* out) {
-  const Status damaged = Status::Corruption("a log record's change set does not decode to its end");
+  const auto damaged = [] {
+    return Status::Corruption("a log record's change set does not decode to its end");
+  };
   ByteReader reader(payload);
   uint32_t header, count;
-  if (!reader.ReadLe(&header) || !reader.ReadLe(&count)) return damaged;
+  if (!reader.ReadLe(&header) || !reader.ReadLe(&count)) return damaged();
   if (header != kVersion) {
     return Status::Unsupported(
         "a log record has change set version " + std::to_string(header & 0xff) + ", expected 1",
         "use the version of the program that wrote the store");
   }
-  if (count > payload.size() / kRowHeaderSizeBytes) return damaged;
+  if (count > payload.size() / kRowHeaderSizeBytes) return damaged();
   out->rows.resize(count);
   for (RowChange& row : out->rows) {
-    if (!DecodeRow(&reader, &row)) return damaged;
+    if (!DecodeRow(&reader, &row)) return damaged();
   }
-  if (!reader.ReadLe(&count) || count > payload.size() / 42) return damaged;
+  if (!reader.ReadLe(&count) || count > payload.size() / 42) return damaged();
   out->digests.resize(count);
   for (DigestChange& change : out->digests) {
-    if (!DecodeDigest(&reader, &change)) return damaged;
+    if (!DecodeDigest(&reader, &change)) return damaged();
   }
   VisitCounts(out->counts, [&reader](int64_t* field) { reader.ReadLe(field); });
   reader.ReadLe(&out->next_node_key);
   reader.ReadLe(&out->next_vector_key);
-  return reader.ok() && reader.remaining() == 0 ? Status::Ok() : damaged;
+  return reader.ok() && reader.remaining() == 0 ? Status::Ok() : damaged();
 }
 
 }  // namespace engram::engine

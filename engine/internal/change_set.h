@@ -46,6 +46,15 @@ struct CountDeltas {
   void ApplyTo(Counts* counts) const;
 };
 
+// One write, decoded; rows borrow from its payload.
+struct ChangeSet {
+  std::vector<RowChange> rows;
+  std::vector<DigestChange> digests;
+  CountDeltas counts;
+  uint64_t next_node_key = 0;
+  uint64_t next_vector_key = 0;
+};
+
 // Builds the payload as changes are staged; the row bytes are written once.
 class ChangeSetBuilder {
  public:
@@ -55,30 +64,20 @@ class ChangeSetBuilder {
   uint32_t Delete(Table table, Bytes key);
   void AddDigest(const DigestChange& change) { digests_.push_back(change); }
   CountDeltas& counts() { return counts_; }
-  const std::vector<DigestChange>& digests() const { return digests_; }
-  uint32_t row_count() const { return row_count_; }
-  uint64_t size_bytes() const { return payload_.size(); }
-  bool empty() const { return row_count_ == 0 && digests_.empty(); }
   // A row staged before, borrowed until the next Put or Delete.
   RowChange RowAt(uint32_t offset) const;
-  std::string Finish(uint64_t next_node_key, uint64_t next_vector_key);
+  // The payload. `*changes` gets what DecodeChangeSet would give; moving the payload keeps it
+  // valid.
+  std::string Finish(uint64_t next_node_key, uint64_t next_vector_key, ChangeSet* changes);
 
  private:
   uint32_t AppendRow(Table table, bool is_delete, Bytes key, Bytes value);
   std::string payload_;
+  std::vector<uint32_t> row_offsets_;
   std::vector<DigestChange> digests_;
   CountDeltas counts_;
-  uint32_t row_count_ = 0;
 };
 
-// A decoded payload; rows borrow from it.
-struct ChangeSet {
-  std::vector<RowChange> rows;
-  std::vector<DigestChange> digests;
-  CountDeltas counts;
-  uint64_t next_node_key = 0;
-  uint64_t next_vector_key = 0;
-};
 // kCorruption or kUnsupported (unknown version, table or operation).
 Status DecodeChangeSet(Bytes payload, ChangeSet* out);
 

@@ -45,7 +45,9 @@ Status FromLmdb(int rc, std::string_view what) {
   }
 }
 
-ReadTxn::~ReadTxn() { environment_->Release(txn_); }
+ReadTxn::~ReadTxn() {
+  if (txn_ != nullptr) environment_->Release(txn_);
+}
 
 Result<std::optional<Bytes>> ReadTxn::Get(Table table, Bytes key) const {
   MDB_val k = ToVal(key), v;
@@ -118,13 +120,30 @@ Result<std::optional<std::pair<std::string, std::string>>> WriteTxn::FindFirst(T
   return std::optional<Row>(Row(AsView(FromVal(k)), AsView(FromVal(v))));
 }
 
+Result<bool> WriteTxn::IsAppend(Table table, MDB_cursor* cursor, Bytes key) {
+  if (key.size() != sizeof(uint64_t)) return false;
+  std::optional<uint64_t>& last = last_keys_[static_cast<int>(table)];
+  if (!last) {
+    MDB_val k, v;
+    const int rc = mdb_cursor_get(cursor, &k, &v, MDB_LAST);
+    if (rc != 0 && rc != MDB_NOTFOUND) return FromLmdb(rc, environment_->Describe("read"));
+    if (rc == 0 && k.mv_size != sizeof(uint64_t)) return false;
+    last = rc == 0 ? LoadBe64(k.mv_data) : 0;
+  }
+  const uint64_t number = LoadBe64(key.data());
+  if (number <= *last) return false;
+  last = number;
+  return true;
+}
+
 // The key is always the caller's own copy: LMDB loses keys when it is given back the pointer that
 // a cursor returned and the value lives on an overflow page.
 Status WriteTxn::Put(Table table, Bytes key, Bytes value) {
   ENGRAM_CHECK(txn_ != nullptr);
   ENGRAM_ASSIGN_OR_RETURN(MDB_cursor * cursor, Cursor(table));
+  ENGRAM_ASSIGN_OR_RETURN(const bool is_append, IsAppend(table, cursor, key));
   MDB_val k = ToVal(key), v = ToVal(value);
-  const int rc = mdb_cursor_put(cursor, &k, &v, 0);
+  const int rc = mdb_cursor_put(cursor, &k, &v, is_append ? MDB_APPEND : 0);
   if (rc != 0) return FromLmdb(rc, environment_->Describe("write"));
   return Status::Ok();
 }
@@ -202,7 +221,7 @@ Environment::~Environment() {
   if (env_ != nullptr) mdb_env_close(env_);
 }
 
-Result<std::unique_ptr<ReadTxn>> Environment::BeginRead() {
+Result<ReadTxn> Environment::BeginRead() {
   MDB_txn* txn = nullptr;
   {
     std::lock_guard lock(pool_mutex_);
@@ -217,7 +236,7 @@ Result<std::unique_ptr<ReadTxn>> Environment::BeginRead() {
     if (txn != nullptr) mdb_txn_abort(txn);
     return FromLmdb(rc, Describe("begin a read"));
   }
-  return std::make_unique<ReadTxn>(this, txn);
+  return ReadTxn(this, txn);
 }
 
 void Environment::Release(MDB_txn* txn) {

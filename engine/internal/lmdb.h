@@ -10,6 +10,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/coding.h"
@@ -23,13 +24,20 @@ Status FromLmdb(int rc, std::string_view what);
 
 class Environment;
 
-// A read transaction from the environment's pool; back to the pool on destruction.
+// A read transaction from the environment's pool; back to the pool on destruction. Only moved into
+// and destroyed when default-constructed or moved from.
 class ReadTxn {
  public:
+  ReadTxn() = default;
   ReadTxn(Environment* environment, MDB_txn* txn) : environment_(environment), txn_(txn) {}
   ~ReadTxn();
-  ReadTxn(const ReadTxn&) = delete;
-  ReadTxn& operator=(const ReadTxn&) = delete;
+  ReadTxn(ReadTxn&& other) noexcept
+      : environment_(other.environment_), txn_(std::exchange(other.txn_, nullptr)) {}
+  ReadTxn& operator=(ReadTxn&& other) noexcept {
+    std::swap(environment_, other.environment_);
+    std::swap(txn_, other.txn_);
+    return *this;
+  }
   MDB_txn* get() const { return txn_; }
   uint64_t id() const { return mdb_txn_id(txn_); }  // of the newest commit it sees
   const Environment& environment() const { return *environment_; }
@@ -37,8 +45,8 @@ class ReadTxn {
   Result<std::optional<Bytes>> Get(Table table, Bytes key) const;
 
  private:
-  Environment* environment_;
-  MDB_txn* txn_;
+  Environment* environment_ = nullptr;
+  MDB_txn* txn_ = nullptr;
 };
 
 // Walks a table forward in a read transaction.
@@ -70,7 +78,7 @@ class WriteTxn {
   Result<std::optional<Bytes>> Get(Table table, Bytes key);
   // A copy of the first row whose key begins with `prefix`.
   Result<std::optional<std::pair<std::string, std::string>>> FindFirst(Table table, Bytes prefix);
-  // Sequential keys go through a cursor that stays at the end of the table.
+  // Node and vector keys above all others of the table are appended: no search, and full pages.
   Status Put(Table table, Bytes key, Bytes value);
   // Deleting what is not there is no error.
   Status Delete(Table table, Bytes key);
@@ -82,9 +90,12 @@ class WriteTxn {
   friend class Environment;
   WriteTxn(Environment* environment, MDB_txn* txn) : environment_(environment), txn_(txn) {}
   Result<MDB_cursor*> Cursor(Table table);
+  Result<bool> IsAppend(Table table, MDB_cursor* cursor, Bytes key);
   Environment* environment_;
   MDB_txn* txn_;
   std::array<MDB_cursor*, kTableCount + 1> cursors_{};  // die with the transaction
+  // No key of the table is above this, where it is set; of tables with 8-byte keys.
+  std::array<std::optional<uint64_t>, kTableCount + 1> last_keys_;
 };
 
 struct EnvironmentOptions {
@@ -101,7 +112,7 @@ class Environment {
   Environment(const Environment&) = delete;
   Environment& operator=(const Environment&) = delete;
 
-  Result<std::unique_ptr<ReadTxn>> BeginRead();
+  Result<ReadTxn> BeginRead();
   Result<std::unique_ptr<WriteTxn>> BeginWrite();
   // Flushes data and meta pages. A failure is final: the caller must latch.
   Status Sync();

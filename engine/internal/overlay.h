@@ -6,11 +6,10 @@
 
 #include <array>
 #include <atomic>
-#include <map>
 #include <memory>
 #include <memory_resource>
 #include <optional>
-#include <shared_mutex>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,8 +25,12 @@ struct OverlayRow {
   bool is_delete = false;
 };
 
-// Thread-safe for one writer and many readers; immutable once frozen (the owner sees to that).
-// Returned bytes live as long as the memtable.
+// Thread-safe for one writer and many readers, none of whom waits for another; immutable once
+// frozen (the owner sees to that). Returned bytes live as long as the memtable.
+//
+// A hash index over table and key. It, and every list below, only grows: an element is complete
+// before the pointer to it is released, so a reader sees all writes up to the LSN that it knows to
+// be visible, and skips those above. The links of a node (edges, bindings) are chained besides.
 class Memtable {
  public:
   Memtable() = default;
@@ -45,7 +48,7 @@ class Memtable {
   // `visible`, by key. REQUIRES: first begins with prefix
   void Collect(Table table, Bytes first, Bytes prefix, Lsn visible,
                std::vector<OverlayRow>* out) const;
-  // Every write's digest and count changes with after < LSN <= visible.
+  // Every write's digest and count changes with after < LSN <= visible, in no order.
   void CollectChanges(Lsn after, Lsn visible, std::vector<DigestChange>* digests,
                       CountDeltas* counts) const;
 
@@ -64,30 +67,62 @@ class Memtable {
     bool is_delete;
     const Version* older;
   };
+  // A key with its versions; or, in a table of links, a node, whose key their keys begin with.
+  struct Row {
+    std::string_view key;
+    uint32_t hash;
+    Table table;
+    const Row* next;  // of the table; of a link: of its node
+    std::atomic<const Version*> newest;
+    std::atomic<const Row*> links;  // of a node
+  };
+  struct Range {
+    std::string_view first, prefix;
+    uint64_t visible;
+  };
+  struct Index {  // open addressing; a larger one replaces it, with the same rows
+    explicit Index(size_t capacity) : mask(capacity - 1), slots(capacity) {}
+    const size_t mask;
+    std::vector<std::atomic<Row*>> slots;
+  };
   struct Write {
     uint64_t lsn;
     CountDeltas counts;
-    std::vector<DigestChange> digests;
+    std::span<const DigestChange> digests;
+    const Write* older;
   };
-  using Rows = std::pmr::map<std::string_view, const Version*>;
-  static const Version* At(const Version* version, uint64_t visible);
 
-  mutable std::shared_mutex mutex_;
-  std::pmr::monotonic_buffer_resource arena_{64 << 10};
-  std::array<std::optional<Rows>, kTableCount + 1> tables_;
-  std::vector<Write> writes_;
-  std::vector<std::unique_ptr<const std::string>> payloads_;
+  template <typename T>
+  T* Allocate(size_t count);
+  uint32_t Hash(Table table, std::string_view key) const;
+  Row* FindRow(Table table, std::string_view key, uint32_t hash) const;
+  Row* FindOrAddRow(Table table, std::string_view key);
+  void AddToIndex(Index* index, Row* row);
+  void GrowIndex();
+  static void CollectRow(const Row& row, const Range& range, std::vector<OverlayRow>* out);
+  static const Version* At(const Row& row, uint64_t visible);
+
+  std::atomic<const Index*> index_{nullptr};
+  std::array<std::atomic<const Row*>, kTableCount + 1> tables_{};  // newest first
+  std::atomic<const Write*> writes_{nullptr};                      // newest first
   std::atomic<uint64_t> next_node_key_{0};
   std::atomic<uint64_t> next_vector_key_{0};
   std::atomic<uint64_t> last_{0};
   std::atomic<uint64_t> size_bytes_{0};
+
+  // The writer's.
+  std::pmr::monotonic_buffer_resource arena_{16 << 10};
+  std::vector<std::unique_ptr<Index>> indices_;  // the last one is current
+  size_t row_count_ = 0;
+  std::vector<std::unique_ptr<const std::string>> payloads_;
 };
 
 using MemtableList = std::vector<std::shared_ptr<const Memtable>>;  // oldest first
+using MemtableSpan = std::span<const std::shared_ptr<const Memtable>>;
 
 // Rows of several memtables merged, the newest version of each key, by key.
-std::vector<OverlayRow> CollectMerged(const MemtableList& tables, Table table, Bytes first,
-                                      Bytes prefix, Lsn visible);
+std::vector<OverlayRow> CollectMerged(MemtableSpan tables, Table table, Bytes first, Bytes prefix,
+                                      Lsn visible);
 
 // `newer` wins where both have a key. Both sorted by key.
 std::vector<OverlayRow> MergeRows(const std::vector<OverlayRow>& older,

@@ -56,7 +56,7 @@ Result<std::optional<Bytes>> RowReader::Get(Table table, Bytes key) const {
       return row->is_delete ? std::optional<Bytes>() : std::optional<Bytes>(row->value);
     }
   }
-  return state_.txn->Get(table, key);
+  return state_.txn.Get(table, key);
 }
 
 Status RowReader::Scan(Table table, Bytes first, Bytes prefix,
@@ -67,7 +67,7 @@ Status RowReader::Scan(Table table, Bytes first, Bytes prefix,
   if (staged_ != nullptr && !staged_->empty()) {
     overlay = MergeRows(overlay, staged_->Collect(table, first, prefix));
   }
-  ENGRAM_ASSIGN_OR_RETURN(auto cursor, lmdb::ReadCursor::Open(*state_.txn, table));
+  ENGRAM_ASSIGN_OR_RETURN(auto cursor, lmdb::ReadCursor::Open(state_.txn, table));
   Bytes key, value;
   ENGRAM_ASSIGN_OR_RETURN(bool more, cursor->Seek(first, &key, &value));
   auto row = overlay.begin();

@@ -35,8 +35,9 @@ inline constexpr uint64_t kTableVersion = 1;
 // What a reader sees: an LMDB transaction and the memtables above it, at one LSN.
 struct ReadState {
   std::shared_ptr<lmdb::Environment> environment;  // outlives the transaction
-  std::unique_ptr<lmdb::ReadTxn> txn;
-  MemtableList tables;  // oldest first, those at or below the transaction's LSN left out
+  lmdb::ReadTxn txn;
+  std::shared_ptr<const MemtableList> all_tables;
+  MemtableSpan tables;  // oldest first, those at or below the transaction's LSN left out
   Lsn visible;
   Lsn applied;  // of the transaction
 };
@@ -67,7 +68,8 @@ class StoreImpl final : public Store {
   // For the pieces of the implementation.
   Result<ReadState> OpenReadState(bool latest);
   // Called with write_mutex_ held; takes the finished write.
-  Result<Lsn> StageChanges(std::string payload, const wal::Log::AppendOptions& append);
+  Result<Lsn> StageChanges(std::string payload, const ChangeSet& changes,
+                           const wal::Log::AppendOptions& append);
   Status ApplyFrozen();  // one round of the applier
   Lsn NextLsn() const { return log_->next_lsn(); }
   // More waits than may pile up before the next regular round.
@@ -111,6 +113,8 @@ class StoreImpl final : public Store {
   Status CloseOnce();
   Result<uint64_t> MapSize();
   Status WaitForRoom();
+  void AddMemtable() ENGRAM_REQUIRES(stage_mutex_);
+  void ShareTables() ENGRAM_REQUIRES(stage_mutex_);
   Status FlushBulk();
   Status FullIfNoSpace(const Status& status);
   Status ApplyTables(const MemtableList& tables, Lsn target);
@@ -142,6 +146,8 @@ class StoreImpl final : public Store {
   CondVar room_;
   // Oldest first; the last one takes writes.
   std::vector<std::shared_ptr<Memtable>> tables_ ENGRAM_GUARDED_BY(stage_mutex_);
+  // The same for readers, who share it: replaced with every change of the list.
+  std::shared_ptr<const MemtableList> shared_tables_ ENGRAM_GUARDED_BY(stage_mutex_);
   Lsn staged_ ENGRAM_GUARDED_BY(stage_mutex_);  // newest LSN in a memtable
   std::optional<std::pair<Lsn, Mode>> staged_mode_ ENGRAM_GUARDED_BY(stage_mutex_);
   // LMDB transaction that brought applied_.

@@ -310,7 +310,7 @@ TEST_F(StoreFilesTest, RewritingRowsWithPagesOfTheirOwnLosesNone) {
   auto txn = (*environment)->BeginRead();
   ASSERT_TRUE(txn.ok());
   for (uint64_t i = 1; i <= kRows; ++i) {
-    auto row = (*txn)->Get(Table::kEmbeddings, AsBytes(EncodeU64Key(i)));
+    auto row = txn->Get(Table::kEmbeddings, AsBytes(EncodeU64Key(i)));
     ASSERT_TRUE(row.ok() && row->has_value()) << i;
     EXPECT_EQ((**row)[0], 'b');
   }

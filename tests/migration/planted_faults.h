@@ -26,7 +26,7 @@ class PlantedFaults {
   std::string Get(engine::Table table, const std::string& key) {
     auto txn = environment_->BeginRead();
     ENGRAM_CHECK(txn.ok());
-    auto row = (*txn)->Get(table, AsBytes(key));
+    auto row = txn->Get(table, AsBytes(key));
     ENGRAM_CHECK(row.ok() && row->has_value());
     return std::string(AsView(**row));
   }
