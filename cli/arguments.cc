@@ -7,6 +7,8 @@
 
 #include "cli/job_commands.h"
 #include "cli/memory_commands.h"
+#include "cli/migration_commands.h"
+#include "cli/server_grammar.h"
 
 namespace engram::cli {
 namespace {
@@ -22,11 +24,13 @@ struct Flags {
   MemoryWriteFlags write;
   std::string id;
   MigrateFlags migrate;
+  std::optional<uint64_t> throttle_rate;
   VerifyFlags verify;
   bool finalize = false;
   std::optional<std::string> mode;
   std::string inspect_what;
   std::string inspect_path;
+  ServerGrammarFlags server;
 };
 
 using Command = std::function<int(Session&)>;
@@ -69,6 +73,10 @@ class Grammar {
     AddCompact();
     AddSpace();
     AddInspect();
+    const GrammarHooks hooks = {
+        [this](CLI::App* command, Command run) { Runs(command, std::move(run)); },
+        [this](CLI::App* command, const std::string& text) { Example(command, text); }};
+    AddServerCommands(app_, hooks, &flags_.server);
   }
 
   // Throws what CLI11 throws.
@@ -165,7 +173,7 @@ class Grammar {
             "  engram migrate-dual --space production --resume");
     CLI::App* verify = migrate->add_subcommand("verify", "The same as `engram verify`");
     AddVerify(verify, "engram migrate-dual verify");
-    AddMigrateJob(migrate, "status", "Mode, phase and counts of the spaces", MigrateStatus);
+    AddMigrateJob(migrate, "status", "Mode, phase and counts of the spaces", MigrationStatus);
     AddMigrateJob(migrate, "rollback", "Serve memories from the old records again",
                   MigrateRollback);
     AddMigrateJob(migrate, "can-rollback", "Whether a rollback is possible; 1 if not",
@@ -178,12 +186,18 @@ class Grammar {
       dry.dry_run = true;
       return MigrateDual(s, dry);
     });
-    AddServerCommand(migrate, "pause", "Pause the running server's migration");
-    AddServerCommand(migrate, "resume", "Continue the running server's migration");
-    AddServerCommand(migrate, "throttle", "Change the running server's rate limit")
-        ->add_option("--rate-limit", flags_.migrate.rate_limit, "Nodes a second, 0: none")
+    AddMigrateJob(migrate, "pause", "Halt the running server's migrator", MigrationPause);
+    AddMigrateJob(migrate, "resume", "Let the running server's migrator go on", MigrationResume);
+    CLI::App* throttle =
+        migrate->add_subcommand("throttle", "Change the running server's rate limit");
+    throttle->add_option("--rate-limit", flags_.throttle_rate, "Nodes a second, 0: none")
         ->check(Whole(0));
-    Runs(migrate, [this](Session& s) { return MigrateDual(s, flags_.migrate); });
+    Example(throttle, "engram migrate-dual throttle --rate-limit 5000");
+    Runs(throttle, [this](Session& s) { return MigrationThrottle(s, flags_.throttle_rate); });
+    Runs(migrate, [this](Session& s) {
+      return flags_.migrate.mode == "online" ? MigrateOnline(s, flags_.migrate)
+                                             : MigrateDual(s, flags_.migrate);
+    });
   }
 
   void AddMigrateFlags(CLI::App* command) {
@@ -220,14 +234,6 @@ class Grammar {
     CLI::App* command = migrate->add_subcommand(name, text);
     Example(command, "engram migrate-dual " + name + " --space production --json");
     Runs(command, run);
-  }
-
-  CLI::App* AddServerCommand(CLI::App* migrate, const std::string& name, const std::string& text) {
-    CLI::App* command = migrate->add_subcommand(name, text);
-    Example(command, "engram migrate-dual " + name + " --space production" +
-                         (name == "throttle" ? " --rate-limit 5000" : ""));
-    Runs(command, [name](Session& s) { return RefuseWithoutServer(s, "migrate-dual " + name); });
-    return command;
   }
 
   void AddVerify(CLI::App* verify, const std::string& name) {
@@ -315,8 +321,9 @@ std::vector<std::string> Prepared(const std::vector<std::string>& words) {
 }
 
 // What may stand before the word that is not a command.
-constexpr std::string_view kGroups[] = {"memory", "space"};
-constexpr std::string_view kSwitches[] = {"--json", "--quiet", "--all-spaces"};
+constexpr std::string_view kGroups[] = {"memory", "space", "config", "validate"};
+constexpr std::string_view kSwitches[] = {"--json",  "--quiet", "--all-spaces",
+                                          "--force", "--watch", "--insecure"};
 
 // --json is known before the rest of the line makes sense.
 bool WantsJson(const std::vector<std::string>& words) {

@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "cli/memory_json.h"
 #include "cli/progress_view.h"
-#include "cli/report_text.h"
+#include "cli/report_output.h"
 #include "cli/signals.h"
 
 namespace engram::cli {
@@ -19,91 +19,9 @@ using plugin::Job;
 
 // One job on one space (or on all, for migrate): its report as JSON text.
 using SpaceJob = std::function<Result<std::string>(Engine&, const std::string& space, const Job&)>;
-using ReportToText = std::string (*)(const Report&);
-
-Result<Report> ParseReport(const std::string& json) {
-  Report report = Report::parse(json, nullptr, /*allow_exceptions=*/false);
-  if (report.is_object()) return report;
-  return Status::Fatal("the storage engine delivered a report that is not a JSON object",
-                       "install the engine and the program of the same release");
-}
-
-bool IsTrue(const Report& report, const char* key) {
-  const auto found = report.find(key);
-  return found == report.end() || *found != Report(false);
-}
-
-std::string Dump(const Report& report) {
-  // Ids are valid UTF-8; a file name in a damage list need not be.
-  return report.dump(-1, ' ', false, Report::error_handler_t::replace);
-}
-
-std::string FirstFinding(const Report& verification) {
-  for (const char* list : {"corrupt", "missing", "orphans"}) {
-    const auto found = verification.find(list);
-    if (found == verification.end() || !found->is_array() || found->empty()) continue;
-    const Report& first = found->front();
-    return std::string(list) + ": " + (first.is_string() ? first.get<std::string>() : Dump(first));
-  }
-  const auto mismatched = verification.find("mismatched");
-  if (mismatched == verification.end() || mismatched->empty()) return "see the report";
-  return "mismatched: " + Dump(mismatched->front());
-}
-
-// Why one space's report says no.
-Report Reason(const Report& report) {
-  if (const auto error = report.find("error"); error != report.end()) return *error;
-  if (const auto reason = report.find("reason"); reason != report.end() && reason->is_string()) {
-    return {{"code", StatusCodeName(StatusCode::kFailedPrecondition)},
-            {"message", *reason},
-            {"hint", HintOf(Status::FailedPrecondition(""))}};
-  }
-  const auto inner = report.find("verification");
-  const Report& verification = inner != report.end() ? *inner : report;
-  return {{"code", "MISMATCH"},
-          {"message", "verification found differences, the first is " + FirstFinding(verification)},
-          {"hint",
-           "engram verify --full --json lists all of them; restore the named records from a backup "
-           "or ingest their source into a new space"}};
-}
-
-// What is not ok says why in `error`, as every other failure does.
-void Explain(Report* report) {
-  if (IsTrue(*report, "ok") || report->contains("error")) return;
-  const auto spaces = report->find("spaces");
-  if (spaces == report->end()) {
-    (*report)["error"] = Reason(*report);
-    return;
-  }
-  for (Report& space : *spaces) {
-    if (IsTrue(space, "ok")) continue;
-    Explain(&space);
-    if (report->contains("error")) continue;
-    Report error = space["error"];
-    error["message"] = "space " + space.value("space", "") + ": " + error.value("message", "");
-    (*report)["error"] = std::move(error);
-  }
-}
-
-int PrintReport(Console& console, Report report, ReportToText to_text) {
-  const bool ok = IsTrue(report, "ok");
-  Explain(&report);
-  if (console.json()) {
-    Status written = console.Write(Dump(report) + "\n");
-    if (!written.ok()) return console.Fail(written);
-  } else {
-    console.Answer(to_text(report));
-  }
-  return ok ? kExitDone : kExitFailed;
-}
 
 Report ErrorReport(const std::string& space, const Status& error) {
-  return {{"space", space},
-          {"ok", false},
-          {"error",
-           {{"code", StatusCodeName(error.code())},
-            {"message", error.message()},
-            {"hint", HintOf(error)}}}};
+  return {{"space", space}, {"ok", false}, {"error", ErrorObject(error)}};
 }
 
 // A job's error as the user sees it: an interrupted one says how to go on. Only a migration has a
@@ -206,7 +124,6 @@ uint32_t ModeFromText(const std::string& text) {
 }  // namespace
 
 int MigrateDual(Session& session, const MigrateFlags& flags) {
-  if (flags.mode == "online") return RefuseWithoutServer(session, "migrate-dual --mode online");
   Console& console = session.console();
   JobRunner runner(session,
                    {.tag = "migration",
@@ -260,13 +177,6 @@ int MigrateCanRollback(Session& session) {
                    [](Engine& engine, const std::string& space, const Job& job) {
                      return engine.CanRollback(space, job);
                    });
-}
-
-int RefuseWithoutServer(Session& session, const std::string& command) {
-  return session.console().Fail(Status::FailedPrecondition(
-      "`engram " + command + "` needs the running server of this data root, and none is running",
-      "an offline migration is stopped with Ctrl-C and continued with `engram migrate-dual "
-      "--resume`; its speed is set with --rate-limit"));
 }
 
 int Compact(Session& session, bool finalize) {

@@ -36,11 +36,10 @@ struct InspectFlags {
 // Each returns the exit code.
 int MigrateDual(Session& session, const MigrateFlags& flags);
 int Verify(Session& session, const VerifyFlags& flags);
+// What the stores themselves say, while nobody holds them.
 int MigrateStatus(Session& session);
 int MigrateRollback(Session& session);
 int MigrateCanRollback(Session& session);
-// pause, resume, throttle: they control a running server.
-int RefuseWithoutServer(Session& session, const std::string& command);
 int Compact(Session& session, bool finalize);
 
 // Prints the mode, or with a value sets it; a space that does not exist yet is created then.

@@ -70,6 +70,7 @@ ConfigSet::Inputs ConfigInputs(const Session& session, const ServerFlags& flags)
   if (session.data_root_flag()) {
     inputs.command_line.emplace_back("storage.data_root", *session.data_root_flag());
   }
+  if (flags.pid_file) inputs.command_line.emplace_back("server.pid_file", *flags.pid_file);
   return inputs;
 }
 

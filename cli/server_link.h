@@ -20,6 +20,7 @@ namespace engram::cli {
 // Flags of the commands that concern a server.
 struct ServerFlags {
   std::optional<std::string> config_file;  // --config
+  std::optional<std::string> pid_file;     // --pid-file
 };
 
 // Where the configuration of this invocation comes from: --config, ENGRAM_CONFIG_PATH or the user's
@@ -34,6 +35,7 @@ class ServerLink {
   static Result<std::unique_ptr<ServerLink>> OpenFor(Session& session);
 
   server::ConfigSet& config() { return config_; }
+  const server::ConfigSet& config() const { return config_; }
   bool running() const { return found_.process != nullptr; }
   // Null if none runs.
   const server::ServerProcess* process() const { return found_.process.get(); }

@@ -363,6 +363,7 @@ std::string DidYouMean(std::string_view unknown_key) {
     size_t distance = EditDistance(unknown_key, key.name);
     // The right name in the wrong section is near, whatever the section is called.
     if (LastPart(unknown_key) == LastPart(key.name)) distance = std::min<size_t>(distance, 1);
+    if (key.name.starts_with(unknown_key)) distance = std::min<size_t>(distance, 2);
     if (distance < nearest_distance) {
       nearest = &key;
       nearest_distance = distance;

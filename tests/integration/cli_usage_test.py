@@ -15,6 +15,8 @@ COMMANDS = [
     ["migrate-dual", "rollback"], ["migrate-dual", "can-rollback"], ["migrate-dual", "estimate"],
     ["migrate-dual", "pause"], ["migrate-dual", "resume"], ["migrate-dual", "throttle"],
     ["verify"], ["compact"], ["space", "mode"], ["space", "list"], ["space", "stats"], ["inspect"],
+    ["stop"], ["status"], ["config", "get"], ["config", "set"], ["config", "list"],
+    ["config", "path"], ["validate", "config"],
 ]
 LINE = json.dumps({"id": "a", "embedding": [0.5] * 768}) + "\n"
 ABI = harness.BINARIES.parent / "tests" / "abi"
@@ -67,7 +69,12 @@ class UsageTest(harness.StoreTest):
                           ["space", "list", "--log-level", "loud"],
                           ["space", "list", "--log-io", "carrier-pigeon"],
                           ["verify", "--space", "abc", "--all-spaces"],
-                          ["memory", "list", "--space", "a", "--space", "b"]):
+                          ["memory", "list", "--space", "a", "--space", "b"],
+                          ["config"], ["config", "get"], ["config", "set", "server.http_port"],
+                          ["config", "gte", "x"], ["validate"], ["validate", "config"],
+                          ["migrate-dual", "throttle", "--rate-limit", "fast"],
+                          ["migrate-dual", "--mode", "online", "--dry-run"],
+                          ["migrate-dual", "--mode", "online", "--source", "/"]):
             self.refused(*arguments, *(root if arguments else []), code=2)
 
     def test_a_space_id_that_upstream_would_refuse_is_refused_with_its_rule(self):

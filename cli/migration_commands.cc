@@ -1,0 +1,198 @@
+#include "cli/migration_commands.h"
+
+#include <poll.h>
+
+#include "cli/control_report.h"
+#include "cli/report_output.h"
+#include "cli/signals.h"
+
+namespace engram::cli {
+namespace {
+
+constexpr char kTarget[] = "/api/v1/admin/migration";
+constexpr uint32_t kStatusDeadlineMs = 800;  // then the control blocks answer
+constexpr uint32_t kChangeDeadlineMs = 10'000;
+constexpr int kPollMs = 500;
+constexpr int kPollsPerLine = 4;
+
+Result<std::unique_ptr<ServerLink>> RequireServer(Session& session, const std::string& command) {
+  ENGRAM_ASSIGN_OR_RETURN(auto link, ServerLink::Open(session, {}));
+  if (link->running()) return link;
+  const std::string why = link->stale().empty() ? "" : " (" + link->stale() + ")";
+  return Status::FailedPrecondition(
+      "`engram " + command + "` needs the running server of this data root, and none is running" +
+          why,
+      "start it with `engram start`; an offline migration is stopped with Ctrl-C, continued with "
+      "`engram migrate-dual --resume`, and slowed with --rate-limit");
+}
+
+std::string Target(const Session& session) {
+  return session.space_given() ? std::string(kTarget) + "?space=" + PercentEncoded(session.space())
+                               : kTarget;
+}
+
+Report WithOk(const JsonTree& reply) {
+  Report report = {{"ok", true}};
+  for (const auto& [key, value] : reply.items()) report[key] = value;
+  return report;
+}
+
+// Changes the knobs, then shows what the server made of them.
+int Change(Session& session, const std::string& command, const JsonTree& body) {
+  Console& console = session.console();
+  auto link = RequireServer(session, command);
+  if (!link.ok()) return console.Fail(link.status());
+  auto changed = (*link)->Call("POST", kTarget, body, kChangeDeadlineMs);
+  if (!changed.ok()) return console.Fail(changed.status());
+  auto now = (*link)->Call("GET", Target(session));
+  if (!now.ok()) return console.Fail(now.status());
+  return PrintReport(console, WithOk(*now), StatusText);
+}
+
+// The mirror, or what one can read of the stores if nobody holds them.
+int StatusWithoutServer(Session& session, const Status& why) {
+  Console& console = session.console();
+  auto blocks = ReadControlBlocks(session);
+  if (!blocks.ok() || (*blocks)["spaces"].empty()) {
+    return why.code() == StatusCode::kNotFound ? MigrateStatus(session) : console.Fail(why);
+  }
+  Report report = {{"ok", true}, {"source", "control block"}};
+  report["spaces"] = (*blocks)["spaces"];
+  return PrintReport(console, report, StatusText);
+}
+
+std::string TextOf(const Report& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+uint64_t NumberOf(const Report& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_number_unsigned() ? found->get<uint64_t>() : 0;
+}
+
+bool IsDone(const Report& space, bool history_scan) {
+  const std::string mode = TextOf(space, "mode");
+  const bool switched = mode == "dual" || mode == "finalized";
+  return switched && TextOf(space, "online_step").empty() &&
+         (!history_scan || NumberOf(space, "remaining_old") == 0);
+}
+
+std::string ProgressLine(const Report& space) {
+  std::string line = TextOf(space, "space") + ": " + TextOf(space, "mode") + ", " +
+                     TextOf(space, "phase") + ", " +
+                     WithThousands(NumberOf(space, "remaining_old")) + " still old, " +
+                     WithThousands(NumberOf(space, "converted")) + " converted";
+  const auto rate = space.find("rate");
+  if (rate != space.end() && rate->is_number()) {
+    line += ", " + WithThousands(static_cast<uint64_t>(rate->get<double>())) + "/s";
+  }
+  const auto throttle = space.find("throttle");
+  if (throttle != space.end() && throttle->is_object()) {
+    const std::string reason = TextOf(*throttle, "reason");
+    if (!reason.empty()) line += ", held back: " + reason;
+  }
+  return line;
+}
+
+Status Failure(const Report& space) {
+  std::string why = TextOf(space, "error");
+  if (why.empty()) why = "the server's log says why";
+  return Status::FailedPrecondition(
+      "space " + TextOf(space, "space") + ": the migration failed: " + why,
+      "what was acknowledged is served as before; `engram migrate-dual status` shows the state, "
+      "`engram verify --full` what differs");
+}
+
+// The last state of all spaces once every one is done.
+Result<JsonTree> WatchUntilDone(Session& session, const ServerLink& link) {
+  for (int poll_count = 0;; ++poll_count) {
+    ENGRAM_ASSIGN_OR_RETURN(JsonTree state,
+                            link.Call("GET", Target(session), nullptr, kChangeDeadlineMs));
+    const auto knobs = state.find("knobs");
+    const bool history_scan =
+        knobs == state.end() || !knobs->is_object() || knobs->value("history_scan", true);
+    bool done = true;
+    for (const Report& space : state["spaces"]) {
+      if (TextOf(space, "phase") == "failed") return Failure(space);
+      done = done && IsDone(space, history_scan);
+      if (poll_count % kPollsPerLine == 0) session.console().Say(ProgressLine(space));
+    }
+    if (done) return state;
+    pollfd signal{CancelDescriptor(), POLLIN, 0};
+    poll(&signal, 1, kPollMs);
+    if (CancelFlag().load()) {
+      return Status::Cancelled("interrupted; the server goes on with the migration",
+                               "watch it with `engram migrate-dual status`, halt it with `engram "
+                               "migrate-dual pause`, watch again with: " +
+                                   session.CommandLine(""));
+    }
+  }
+}
+
+// The knobs that were given, then the start.
+Status StartOnline(const Session& session, const ServerLink& link, const MigrateFlags& flags) {
+  JsonTree knobs = JsonTree::object();
+  if (flags.rate_limit != 0) knobs["rate_limit"] = flags.rate_limit;
+  if (flags.no_history_scan) knobs["history_scan"] = false;
+  if (!knobs.empty()) ENGRAM_TRY(link.Call("POST", kTarget, knobs, kChangeDeadlineMs).status());
+  JsonTree start = {{"action", "online"}};
+  if (session.space_given()) start["space"] = session.space();
+  return link.Call("POST", kTarget, start, kChangeDeadlineMs).status();
+}
+
+}  // namespace
+
+int MigrationStatus(Session& session) {
+  Console& console = session.console();
+  auto link = ServerLink::Open(session, {});
+  if (!link.ok()) return console.Fail(link.status());
+  if (!(*link)->running()) {
+    return StatusWithoutServer(session, Status::NotFound("no server runs"));
+  }
+  auto reply = (*link)->Call("GET", Target(session), nullptr, kStatusDeadlineMs);
+  if (reply.ok()) return PrintReport(console, WithOk(*reply), StatusText);
+  // A refusal is an answer; silence is not.
+  const StatusCode code = reply.status().code();
+  const bool silent =
+      code == StatusCode::kBusy || code == StatusCode::kIo || code == StatusCode::kNotFound;
+  return silent ? StatusWithoutServer(session, reply.status()) : console.Fail(reply.status());
+}
+
+int MigrationPause(Session& session) {
+  return Change(session, "migrate-dual pause", {{"paused", true}});
+}
+
+int MigrationResume(Session& session) {
+  return Change(session, "migrate-dual resume", {{"paused", false}});
+}
+
+int MigrationThrottle(Session& session, std::optional<uint64_t> rate_limit) {
+  constexpr char kCommand[] = "migrate-dual throttle";
+  if (rate_limit) return Change(session, kCommand, {{"rate_limit", *rate_limit}});
+  auto link = RequireServer(session, kCommand);
+  if (!link.ok()) return session.console().Fail(link.status());
+  return session.console().FailUsage(Status::InvalidArgument(
+      "--rate-limit is missing", "say how many nodes a second, 0 for no limit"));
+}
+
+int MigrateOnline(Session& session, const MigrateFlags& flags) {
+  Console& console = session.console();
+  if (flags.source || flags.dry_run || flags.resume) {
+    return console.FailUsage(Status::InvalidArgument(
+        "--source, --dry-run and --resume belong to --mode offline",
+        "a server brings in what upstream left in its own data root by itself, and an online "
+        "migration goes on by itself after a restart"));
+  }
+  auto link = RequireServer(session, "migrate-dual --mode online");
+  if (!link.ok()) return console.Fail(link.status());
+  Status started = StartOnline(session, **link, flags);
+  if (!started.ok()) return console.Fail(started);
+  auto done = WatchUntilDone(session, **link);
+  if (!done.ok()) return console.Fail(done.status());
+  Report report = WithOk(*done);
+  report["command"] = "migrate-dual";
+  return PrintReport(console, report, StatusText);
+}
+
+}  // namespace engram::cli
