@@ -65,7 +65,7 @@ class PlantedFaults {
   std::string KeyAt(engine::Table table, int n) {
     auto txn = environment_->BeginRead();
     ENGRAM_CHECK(txn.ok());
-    auto cursor = engine::lmdb::ReadCursor::Open(**txn, table);
+    auto cursor = engine::lmdb::ReadCursor::Open(*txn, table);
     ENGRAM_CHECK(cursor.ok());
     Bytes key, value;
     auto more = (*cursor)->Seek({}, &key, &value);
