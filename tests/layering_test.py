@@ -17,10 +17,11 @@ ALLOWED = {
     "migration": {"migration", "compat", "engine", "wal", "base"},
     "plugin": {"plugin", "migration", "compat", "engine", "wal", "base", "include"},
     "plugin/loader": {"plugin/loader", "base", "include"},
-    "server": {"server", "server/http", "server/config", "server/graph", "plugin/loader", "base", "include"},
+    "server": {"server", "server/http", "server/config", "server/graph", "server/lifecycle", "plugin/loader", "base", "include"},
     # Below the handlers nothing knows of memories, above the listener nothing knows of Beast.
     "server/http": {"server/http", "base"},
     "server/config": {"server/config", "base"},
+    "server/lifecycle": {"server/lifecycle", "base"},
     "server/graph": {"server/graph", "plugin/loader", "base", "include"},
     "cli": {"cli", "server", "server/config", "plugin/loader", "base", "include"},
     "cli/inspect": {"cli", "cli/inspect", "migration", "compat", "engine", "wal", "base", "include"},

@@ -226,6 +226,7 @@ const KeyInfo kKeys[] = {
 
     {.name = "logging.level",
      .type = KeyType::kText,
+     .change = Change::kReload,
      .text = "What is logged.",
      .field = FIELD(logging.level),
      .choices = "debug|info|warn|error|off"},
