@@ -90,7 +90,8 @@ const KeyInfo kKeys[] = {
      .check = CheckAddress},
     {.name = "server.http_port",
      .type = KeyType::kInteger,
-     .text = "Port to listen on; 0 takes any free one.",
+     .text = "Port to listen on; 0 takes any free one. A port that is taken is an error: no other "
+             "is tried.",
      .field = FIELD(server.http_port),
      .max = 65535},
     {.name = "server.api_key",
