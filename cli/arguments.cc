@@ -27,6 +27,7 @@ struct Flags {
   std::optional<uint64_t> throttle_rate;
   VerifyFlags verify;
   bool finalize = false;
+  SalvageFlags salvage;
   std::optional<std::string> mode;
   std::string inspect_what;
   std::string inspect_path;
@@ -268,12 +269,24 @@ class Grammar {
         ->check(CLI::IsMember({"legacy", "dual"}));
     Example(mode, "engram space mode dual --space production");
     Runs(mode, [this](Session& s) { return SpaceMode(s, flags_.mode); });
+    AddSalvage(space);
     CLI::App* list = space->add_subcommand("list", "Statistics of every space");
     Example(list, "engram space list --json");
     Runs(list, SpaceList);
     CLI::App* stats = space->add_subcommand("stats", "Statistics of one space");
     Example(stats, "engram space stats --space production --json");
     Runs(stats, SpaceStats);
+  }
+
+  void AddSalvage(CLI::App* space) {
+    CLI::App* salvage = space->add_subcommand(
+        "salvage", "Go on with a damaged space: keep what is intact, list and set aside the rest");
+    salvage->add_flag("--dry-run", flags_.salvage.dry_run, "List what is lost, change nothing");
+    salvage->add_flag("--yes", flags_.salvage.yes, "Do it; without it the list is shown, exit 1");
+    Example(
+        salvage,
+        "engram space salvage --dry-run --json\n  engram space salvage --space production --yes");
+    Runs(salvage, [this](Session& s) { return SpaceSalvage(s, flags_.salvage); });
   }
 
   void AddInspect() {

@@ -111,6 +111,17 @@ int RunList(Session& session, ReportToText to_text, bool every_space, const Spac
   return PrintReport(session.console(), *report, to_text);
 }
 
+// A report of what would be done, where doing it needs the user's word.
+void AskForYes(Report* report) {
+  (*report)["ok"] = false;
+  (*report)["error"] = {
+      {"code", StatusCodeName(StatusCode::kFailedPrecondition)},
+      {"message",
+       "nothing was changed: what is listed here as lost or quarantined is given up by "
+       "this command"},
+      {"hint", "read the list, then run the same command with --yes; --dry-run only looks"}};
+}
+
 uint32_t MigrateFlagBits(const MigrateFlags& flags) {
   return (flags.dry_run ? ENGRAM_SE_MIGRATE_DRY_RUN : 0) |
          (flags.resume ? ENGRAM_SE_MIGRATE_RESUME : 0) |
@@ -200,6 +211,20 @@ int SpaceMode(Session& session, const std::optional<std::string>& mode) {
   if (!closed.ok()) return console.Fail(closed);
   Report report = {{"ok", true}, {"space", session.space()}, {"mode", ModeText(*now)}};
   return PrintReport(console, report, PlainText);
+}
+
+int SpaceSalvage(Session& session, const SalvageFlags& flags) {
+  const bool dry_run = flags.dry_run || !flags.yes;
+  return RunReport(
+      session, {.tag = "salvage", .verb = "salvage"}, SalvageText,
+      [&](Engine& engine, const std::string& space, const Job& job) -> Result<std::string> {
+        ENGRAM_ASSIGN_OR_RETURN(const std::string json,
+                                engine.Salvage({.space = space, .dry_run = dry_run}, job));
+        if (flags.dry_run || flags.yes) return json;
+        ENGRAM_ASSIGN_OR_RETURN(Report report, ParseReport(json));
+        if (IsTrue(report, "needed")) AskForYes(&report);
+        return Dump(report);
+      });
 }
 
 int SpaceList(Session& session) {

@@ -45,6 +45,12 @@ int Compact(Session& session, bool finalize);
 // Prints the mode, or with a value sets it; a space that does not exist yet is created then.
 int SpaceMode(Session& session, const std::optional<std::string>& mode);
 int SpaceList(Session& session);
+struct SalvageFlags {
+  bool dry_run = false;
+  bool yes = false;
+};
+// Without --yes only what would be done is shown; 1 if there is anything to do.
+int SpaceSalvage(Session& session, const SalvageFlags& flags);
 int SpaceStats(Session& session);
 
 // Replaces this process by engram-inspect. Returns only if that fails.

@@ -188,6 +188,30 @@ std::string RollbackText(const Report& report) {
   });
 }
 
+std::string SalvageText(const Report& report) {
+  return PerSpace(report, [](const Report& space) {
+    const bool dry = At(space, "dry_run") == Report(true);
+    std::string text = "space " + Number(space, "space") + ": ";
+    if (At(space, "needed") != Report(true)) return text + "nothing to salvage\n";
+    text += dry ? "what salvage would do\n" : "salvaged\n";
+    text += Counters("records   ", space,
+                     {{"intact", "intact"},
+                      {"lost_writes", "writes lost"},
+                      {"rows_set_aside", "rows set aside"}});
+    text += Listed("lost from the log", At(space, "lost"),
+                   {"file", "offset", "length", "first_lsn", "last_lsn", "lost_writes"});
+    text += Listed("no longer served, kept in quarantine", At(space, "quarantined"),
+                   {"id", "node_key", "reason"});
+    text += Listed("kept, but of several writes", At(space, "mixed"), {"id", "node_key", "reason"});
+    text += Listed("made whole", At(space, "repaired"), {"id", "node_key", "reason"});
+    if (At(space, "kept_aside").is_string()) {
+      text += "  the damaged log is kept in " + Number(space, "kept_aside") + "\n";
+    }
+    const Report& digest = At(space, "digest");
+    return text + "  digest    " + (digest.is_object() ? Number(digest, "after") : "") + "\n";
+  });
+}
+
 std::string CompactText(const Report& report) {
   return PerSpace(report, [](const Report& space) {
     std::string text = "compacted " + MebibytesText(At(space, "bytes_before")) + " to " +

@@ -34,7 +34,7 @@ const Sha256Digest& StoredSha256(const engine::StoredRecord& record) {
 // not the same: the write then heals it.
 bool KeepsEmbedding(engine::ReadView& view, const engine::StoredRecord& record,
                     const Sha256Digest& sha256, const Embedding& embedding) {
-  if (StoredSha256(record) != sha256) return false;
+  if (!record.has_head() || StoredSha256(record) != sha256) return false;
   Embedding stored;
   if (!view.ReadEmbedding(record.current().vector_key, &stored).ok()) return false;
   return std::memcmp(stored.data(), embedding.data(), engine::kEmbeddingSizeBytes) == 0;
@@ -72,7 +72,7 @@ Result<Backend::PreparedWrite> Backend::PrepareMemory(const Memory& memory,
 Result<Lsn> Backend::StageWrite(PreparedWrite& write) {
   ENGRAM_ASSIGN_OR_RETURN(auto txn, store_.Begin());
   ENGRAM_ASSIGN_OR_RETURN(NodeKey key, txn->KeyFor(write.text->id, write.head.uuid));
-  ENGRAM_ASSIGN_OR_RETURN(auto stored, txn->view().Record(key));
+  ENGRAM_ASSIGN_OR_RETURN(auto stored, txn->view().RecordToReplace(key));
   if (stored && !write.typed && stored->has_extension) {
     write.head.extension = stored->extension;
     write.digest = RecordDigest(write.head, *write.text);

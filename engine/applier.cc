@@ -76,7 +76,13 @@ Status StoreImpl::ApplyTables(const MemtableList& tables, Lsn target) {
     }
   }
   DigestBatch digests(
-      [&txn](Bytes key) { return txn->Get(Table::kDigests, key); },
+      [&](Bytes key) -> Result<std::optional<Bytes>> {
+        auto row = txn->Get(Table::kDigests, key);
+        // Salvage counts anew anyway: what it cannot read must not keep the log from being applied.
+        const bool readable = !row.ok() || !*row || DecodeChecked(key, **row).ok();
+        if (options_.salvage && !readable) return std::optional<Bytes>();
+        return row;
+      },
       [&txn](Bytes key, Bytes value) { return txn->Put(Table::kDigests, key, value); });
   std::vector<DigestChange> changes;
   CountDeltas counts;

@@ -45,6 +45,7 @@ class BulkTxnImpl final : public BulkTxn {
   Status RemoveRecord(NodeKey key) override;
   Status AppendRecordNoDigest(const NewRecord& record) override;
   Status AddDigests(const DigestDelta& delta) override;
+  Status ReplaceDigests(const Totals& totals) override;
   Status SetMeta(std::string_view name, std::string_view value) override;
   Status Commit(const CommitOptions& options) override;
 
@@ -100,8 +101,8 @@ Result<bool> BulkTxnImpl::InstallDualHead(NodeKey key, Lsn seq, const DualHead& 
   ENGRAM_ASSIGN_OR_RETURN(row, txn_->Get(Table::kHeads, row_key));
   if (row) {
     DualHead present;
-    ENGRAM_TRY(DecodeDualHead(row_key, *row, &present));
-    if (present.common.seq >= seq) return false;
+    // A damaged one counts as there: it is salvage's to replace, which says so.
+    if (!DecodeDualHead(row_key, *row, &present).ok() || present.common.seq >= seq) return false;
   }
   scratch_.clear();
   EncodeDualHead(row_key, head.common, head.node, &scratch_);
@@ -152,16 +153,28 @@ Status BulkTxnImpl::AddDigests(const DigestDelta& delta) {
   return Status::Ok();
 }
 
+Status BulkTxnImpl::ReplaceDigests(const Totals& totals) {
+  changes_content_ = true;
+  const std::string prefix = RangeRowKey(0).substr(0, 1);
+  for (;;) {
+    ENGRAM_ASSIGN_OR_RETURN(auto row, txn_->FindFirst(Table::kDigests, AsBytes(prefix)));
+    if (!row) break;
+    ENGRAM_TRY(txn_->Delete(Table::kDigests, AsBytes(row->first)));
+  }
+  digests_.Replace(totals);
+  return Status::Ok();
+}
+
 // Heads and extension as the transaction has them now; false if there is no record.
 Result<bool> BulkTxnImpl::Load(NodeKey key, StoredRecord* record) {
   const std::string row_key = EncodeU64Key(key.value);
   record->key = key;
-  ENGRAM_ASSIGN_OR_RETURN(auto row, txn_->Get(Table::kHeads, AsBytes(row_key)));
-  if (row) ENGRAM_TRY(DecodeDualHead(AsBytes(row_key), *row, &record->dual_head.emplace()));
-  ENGRAM_ASSIGN_OR_RETURN(row, txn_->Get(Table::kOldHeads, AsBytes(row_key)));
-  if (row) ENGRAM_TRY(DecodeOldHead(AsBytes(row_key), *row, &record->old_head.emplace()));
-  if (!record->dual_head && !record->old_head) return false;
-  ENGRAM_ASSIGN_OR_RETURN(row, txn_->Get(Table::kExtensions, AsBytes(row_key)));
+  HeadRows rows;
+  ENGRAM_ASSIGN_OR_RETURN(rows.dual_head, txn_->Get(Table::kHeads, AsBytes(row_key)));
+  ENGRAM_ASSIGN_OR_RETURN(rows.old_head, txn_->Get(Table::kOldHeads, AsBytes(row_key)));
+  if (rows.empty()) return false;
+  ENGRAM_TRY(TakeHeads(AsBytes(row_key), rows, record));
+  ENGRAM_ASSIGN_OR_RETURN(auto row, txn_->Get(Table::kExtensions, AsBytes(row_key)));
   if (row) ENGRAM_TRY(DecodeExtension(AsBytes(row_key), *row, &record->extension));
   record->has_extension = row.has_value();
   return true;
@@ -178,7 +191,7 @@ Status BulkTxnImpl::SubtractRecord(const StoredRecord& record) {
   ENGRAM_TRY(txn_->Delete(Table::kOldHeads, AsBytes(row_key)));
   ENGRAM_ASSIGN_OR_RETURN(DigestRows * rows, digests_.rows());
   rows->counts.records -= 1;
-  (record.is_dual() ? rows->counts.dual : rows->counts.old) -= 1;
+  (record.counts_as_dual() ? rows->counts.dual : rows->counts.old) -= 1;
   (record.extension.type == NodeType::kConcept ? rows->counts.concepts : rows->counts.episodes) -=
       1;
   return Status::Ok();

@@ -68,23 +68,24 @@ Result<std::optional<NodeKey>> ReadViewImpl::FindUuid(const Uuid& uuid) {
   return std::optional<NodeKey>(NodeKey{*node});
 }
 
+Result<HeadRows> ReadViewImpl::ReadHeadRows(NodeKey key) const {
+  uint8_t row_key[8];
+  StoreBe64(row_key, key.value);
+  HeadRows rows;
+  ENGRAM_ASSIGN_OR_RETURN(rows.dual_head, reader_.Get(Table::kHeads, Bytes(row_key, 8)));
+  ENGRAM_ASSIGN_OR_RETURN(rows.old_head, reader_.Get(Table::kOldHeads, Bytes(row_key, 8)));
+  return rows;
+}
+
 Result<bool> ReadViewImpl::LoadHeads(NodeKey key, StoredRecord* record) {
   uint8_t raw[8];
   StoreBe64(raw, key.value);
   const Bytes row_key(raw, 8);
   record->key = key;
-  ENGRAM_ASSIGN_OR_RETURN(std::optional<Bytes> value, reader_.Get(Table::kHeads, row_key));
-  if (value) {
-    Status status = DecodeDualHead(row_key, *value, &record->dual_head.emplace());
-    if (!status.ok()) return status.WithContext(reader_.Where(Table::kHeads, row_key));
-  }
-  ENGRAM_ASSIGN_OR_RETURN(value, reader_.Get(Table::kOldHeads, row_key));
-  if (value) {
-    Status status = DecodeOldHead(row_key, *value, &record->old_head.emplace());
-    if (!status.ok()) return status.WithContext(reader_.Where(Table::kOldHeads, row_key));
-  }
-  if (!record->dual_head && !record->old_head) return false;
-  ENGRAM_ASSIGN_OR_RETURN(value, reader_.Get(Table::kExtensions, row_key));
+  ENGRAM_ASSIGN_OR_RETURN(const HeadRows rows, ReadHeadRows(key));
+  if (rows.empty()) return false;
+  IgnoreError(TakeHeads(row_key, rows, record), "noted in the record; Record() reports it");
+  ENGRAM_ASSIGN_OR_RETURN(auto value, reader_.Get(Table::kExtensions, row_key));
   if (value) {
     Status status = DecodeExtension(row_key, *value, &record->extension);
     if (!status.ok()) return status.WithContext(reader_.Where(Table::kExtensions, row_key));
@@ -93,11 +94,24 @@ Result<bool> ReadViewImpl::LoadHeads(NodeKey key, StoredRecord* record) {
   return true;
 }
 
+Result<std::optional<StoredRecord>> ReadViewImpl::RecordToReplace(NodeKey key) {
+  std::optional<StoredRecord> record(std::in_place);
+  ENGRAM_ASSIGN_OR_RETURN(bool found, LoadHeads(key, &*record));
+  if (!found) record.reset();
+  return record;
+}
+
 Result<std::optional<StoredRecord>> ReadViewImpl::Record(NodeKey key) {
   std::optional<StoredRecord> record(std::in_place);
   ENGRAM_ASSIGN_OR_RETURN(bool found, LoadHeads(key, &*record));
   if (!found) return std::optional<StoredRecord>();
   const std::string row_key = EncodeU64Key(key.value);
+  if (!record->has_head()) {
+    ENGRAM_ASSIGN_OR_RETURN(const HeadRows rows, ReadHeadRows(key));
+    const Table table = rows.dual_head ? Table::kHeads : Table::kOldHeads;
+    return TakeHeads(AsBytes(row_key), rows, &*record)
+        .WithContext(reader_.Where(table, AsBytes(row_key)));
+  }
   ENGRAM_ASSIGN_OR_RETURN(std::optional<Bytes> text,
                           reader_.Get(Table::kContent, AsBytes(row_key)));
   if (!text) {
@@ -224,7 +238,8 @@ Result<std::optional<RangeSum>> ReadViewImpl::Range(uint64_t range) {
   }
   const Changes changes = OverlayChanges();
   for (const DigestChange& change : changes.digests) {
-    if (change.sum > kTierCount || RangeOf(change.node) != range) continue;
+    if (change.sum > kTierCount || change.marks_dirty) continue;
+    if (RangeOf(change.node) != range) continue;
     if (!sum) sum.emplace();
     if (change.is_removal) {
       sum->Remove(change.digest);

@@ -262,6 +262,8 @@ StoreInfo StoreImpl::Info() {
   if (lmdb_ == nullptr) return info;
   Result<uint64_t> used = lmdb_->UsedBytes();
   if (used.ok()) info.used_bytes = *used;
+  Result<uint64_t> old_heads = lmdb_->RowCount(Table::kOldHeads);
+  if (old_heads.ok()) info.old_head_rows = *old_heads;
   info.bytes = info.used_bytes + (log_ != nullptr ? log_->size_bytes() : 0);
   Result<FileInfo> data = environment_.fs.Stat(lmdb_->path() + "/data.mdb");
   if (data.ok()) info.bytes += data->size_bytes - std::min(data->size_bytes, info.used_bytes);

@@ -11,6 +11,7 @@
 #define ENGRAM_ENGINE_STORE_H_
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,7 +24,7 @@
 #include "engine/lthash.h"
 #include "engine/record.h"
 #include "engine/rows.h"
-#include "wal/log_options.h"
+#include "wal/log.h"
 
 namespace engram::engine {
 
@@ -54,7 +55,8 @@ struct StoreOptions {
   // False: nothing is applied until Drain() or a full overlay, on the caller's thread; no threads
   // at all. For tests that need one schedule per seed.
   bool background_apply = true;
-  // Recovery continues past corruption and lists what is lost (Store::salvage_report()).
+  // Recovery continues past corruption and lists what is lost (RecoveryReport::lost). The tables
+  // need salvage too then: migration/salvage.h.
   bool salvage = false;
 };
 
@@ -73,6 +75,13 @@ struct StoredRecord {
   TextFields text;
   Extension extension;  // defaults when there is no row
   bool has_extension = false;
+  // A head row that fails its check is left out. Every write gives the same sequence to all heads
+  // that it leaves, so the other one, if it passes, is current.
+  bool old_head_damaged = false;
+  bool dual_head_damaged = false;
+  bool has_head() const { return old_head || dual_head; }
+  // Counted as dual: a dual head is there, damaged or not.
+  bool counts_as_dual() const { return is_dual() || dual_head_damaged; }
   // The head with the highest seq; the dual one when equal. REQUIRES: one is present.
   const HeadCommon& current() const;
   // A dual head with the highest seq is present.
@@ -124,7 +133,10 @@ class ReadView {
   // kNotFound as an empty optional. An id can have a key without a record: an edge points to it.
   virtual Result<std::optional<NodeKey>> FindId(std::string_view id) = 0;
   virtual Result<std::optional<NodeKey>> FindUuid(const Uuid& uuid) = 0;
+  // kCorruption if a row that the record needs fails its check: its text, or every head it has.
   virtual Result<std::optional<StoredRecord>> Record(NodeKey key) = 0;
+  // For a write that replaces the whole record: damaged heads and text are left out (has_head()).
+  virtual Result<std::optional<StoredRecord>> RecordToReplace(NodeKey key) { return Record(key); }
   // The id of a key that has no record (edge endpoint), else of its record.
   virtual Result<std::string> IdOf(NodeKey key) = 0;
   // Verifies the checksum; the SHA-256 is verification's business. kCorruption if the row is
@@ -246,6 +258,16 @@ class BulkTxn {
   virtual Status AppendRecordNoDigest(const NewRecord& record) = 0;
   virtual Status AddDigests(const DigestDelta& delta) = 0;
   virtual Status SetMeta(std::string_view name, std::string_view value) = 0;
+  // Puts these in the place of all sums and counts, none of them dirty: for salvage, which has
+  // counted the rows that stay.
+  struct Totals {
+    TierDigest tiers[kTierCount];
+    LtHash edges;
+    LtHash bindings;
+    Counts counts;
+    std::map<uint64_t, RangeSum> ranges;  // by range number; no other range has records
+  };
+  virtual Status ReplaceDigests(const Totals& totals) = 0;
   // Commits; with `sync` the environment is flushed too (a checkpoint may then claim it).
   struct CommitOptions {
     bool sync = false;
@@ -274,15 +296,16 @@ struct RecoveryReport {
   Lsn recovered;  // last LSN found in the log
   uint64_t records_replayed = 0;
   bool torn_tail = false;
-  std::string torn_detail;        // file and offset
-  std::vector<std::string> lost;  // with salvage: file, offset, length and LSNs that are gone
+  std::string torn_detail;             // file and offset
+  std::vector<wal::LostStretch> lost;  // with salvage: what is gone
 };
 
 struct StoreInfo {
   Uuid store_uuid;
   uint64_t generation = 0;
-  uint64_t bytes = 0;       // allocated by environment and log
-  uint64_t used_bytes = 0;  // pages in use
+  uint64_t bytes = 0;          // allocated by environment and log
+  uint64_t used_bytes = 0;     // pages in use
+  uint64_t old_head_rows = 0;  // in LMDB: what is not applied yet is not in it
   Lsn applied;
   Lsn durable;
   std::string log_io;  // "uring" or "pwrite"

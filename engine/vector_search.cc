@@ -202,7 +202,7 @@ Result<std::vector<SearchHit>> SearchVectors(const Embedding& query,
     if (c.corrupt) {
       return Status::Corruption(
           "table embeddings, row " + std::to_string(c.vector.value) + ": checksum mismatch",
-          "run engram verify to list what is damaged, then salvage or ingest its source again");
+          "`engram verify` lists what is damaged, `engram space salvage` goes on without it");
     }
     hits.push_back({c.node, c.score});
   }

@@ -50,6 +50,9 @@ class WriteTxnImpl final : public WriteTxn {
   Result<VectorKey> StageEmbedding(const Record& record, const StoredRecord& before, bool existed);
   Status CountChange(const Record& record, const StoredRecord& before, bool existed);
   void SubtractRecord(const StoredRecord& record);
+  // The row that the record's heads name; of a record without a readable head the row that one
+  // claims, if it is its own.
+  Result<std::optional<VectorKey>> VectorOf(const StoredRecord& record);
   void ChangeDigest(const HeadCommon& head, NodeKey node, bool is_removal);
   Result<bool> HasSources();
   Result<Uuid> UuidOfNode(NodeKey key);
@@ -114,7 +117,9 @@ void WriteTxnImpl::ChangeDigest(const HeadCommon& head, NodeKey node, bool is_re
 Result<VectorKey> WriteTxnImpl::StageEmbedding(const Record& record, const StoredRecord& before,
                                                bool existed) {
   if (record.embedding == nullptr) {
-    if (!existed) return Status::InvalidArgument("a new record needs an embedding");
+    if (!existed || !before.has_head()) {
+      return Status::InvalidArgument("a new record needs an embedding");
+    }
     return before.current().vector_key;
   }
   const VectorKey key{next_vector_key_++};
@@ -124,10 +129,22 @@ Result<VectorKey> WriteTxnImpl::StageEmbedding(const Record& record, const Store
                   {reinterpret_cast<const uint8_t*>(record.embedding->data()), kEmbeddingSizeBytes},
                   &scratch_);
   Put(Table::kEmbeddings, AsBytes(row_key), AsBytes(scratch_));
-  if (existed) {
-    Delete(Table::kEmbeddings, AsBytes(EncodeU64Key(before.current().vector_key.value)));
-  }
+  if (!existed) return key;
+  ENGRAM_ASSIGN_OR_RETURN(const auto replaced, VectorOf(before));
+  if (replaced) Delete(Table::kEmbeddings, AsBytes(EncodeU64Key(replaced->value)));
   return key;
+}
+
+Result<std::optional<VectorKey>> WriteTxnImpl::VectorOf(const StoredRecord& record) {
+  if (record.has_head()) return std::optional<VectorKey>(record.current().vector_key);
+  ENGRAM_ASSIGN_OR_RETURN(const HeadRows rows, view_.ReadHeadRows(record.key));
+  for (const auto& row : {rows.dual_head, rows.old_head}) {
+    const VectorKey claimed = row ? ClaimedVectorKey(*row) : VectorKey{};
+    Embedding ignored;
+    const auto owner = view_.ReadEmbedding(claimed, &ignored);
+    if (owner.ok() && *owner == record.key) return std::optional<VectorKey>(claimed);
+  }
+  return std::optional<VectorKey>();  // salvage finds what nobody names
 }
 
 Status WriteTxnImpl::StageHeads(const Record& record, const StoredRecord& before,
@@ -138,26 +155,33 @@ Status WriteTxnImpl::StageHeads(const Record& record, const StoredRecord& before
     scratch_.clear();
     EncodeOldHead(AsBytes(row_key), head, *record.old_head, &scratch_);
     Put(Table::kOldHeads, AsBytes(row_key), AsBytes(scratch_));
-  } else if (before.old_head) {
+  } else if (before.old_head || before.old_head_damaged) {
     Delete(Table::kOldHeads, AsBytes(row_key));
   }
   if (record.dual_head) {
     scratch_.clear();
     EncodeDualHead(AsBytes(row_key), head, *record.dual_head, &scratch_);
     Put(Table::kHeads, AsBytes(row_key), AsBytes(scratch_));
-  } else if (before.dual_head) {
+  } else if (before.dual_head || before.dual_head_damaged) {
     Delete(Table::kHeads, AsBytes(row_key));
   }
   ChangeDigest(head, record.key, false);
   return Status::Ok();
 }
 
-// Takes a record out of the digests and the counts.
+// Takes a record out of the digests and the counts. The digest of one without a readable head is
+// not known, nor is its tier: no tier's sum can be trusted until salvage.
 void WriteTxnImpl::SubtractRecord(const StoredRecord& record) {
   CountDeltas& counts = builder_.counts();
-  ChangeDigest(record.current(), record.key, true);
+  if (record.has_head()) {
+    ChangeDigest(record.current(), record.key, true);
+  } else {
+    for (uint8_t tier = 1; tier <= kTierCount; ++tier) {
+      builder_.AddDigest({.sum = tier, .node = record.key, .marks_dirty = true});
+    }
+  }
   counts.records -= 1;
-  (record.is_dual() ? counts.dual : counts.old) -= 1;
+  (record.counts_as_dual() ? counts.dual : counts.old) -= 1;
   (record.extension.type == NodeType::kConcept ? counts.concepts : counts.episodes) -= 1;
 }
 
@@ -216,10 +240,11 @@ Status WriteTxnImpl::RemoveRecord(NodeKey key) {
   ENGRAM_TRY(DropLinks(key));
   SubtractRecord(record);
   const std::string row_key = EncodeU64Key(key.value);
-  if (record.dual_head) Delete(Table::kHeads, AsBytes(row_key));
-  if (record.old_head) Delete(Table::kOldHeads, AsBytes(row_key));
+  if (record.dual_head || record.dual_head_damaged) Delete(Table::kHeads, AsBytes(row_key));
+  if (record.old_head || record.old_head_damaged) Delete(Table::kOldHeads, AsBytes(row_key));
   if (record.has_extension) Delete(Table::kExtensions, AsBytes(row_key));
-  Delete(Table::kEmbeddings, AsBytes(EncodeU64Key(record.current().vector_key.value)));
+  ENGRAM_ASSIGN_OR_RETURN(const auto vector, VectorOf(record));
+  if (vector) Delete(Table::kEmbeddings, AsBytes(EncodeU64Key(vector->value)));
   const std::string id_key = EncodeIdKey(id);
   ENGRAM_ASSIGN_OR_RETURN(const bool has_sources, HasSources());
   if (has_sources) {

@@ -57,32 +57,6 @@ Result<Job> FromJson(const json& row) {
   return job;
 }
 
-// Greatest key of a table whose keys are big-endian u64: probes with growing, then halving steps.
-Result<uint64_t> LastKey(engine::ReadView& view, engine::Table table) {
-  uint64_t least = 1;          // there may be a key at or above this
-  uint64_t past = UINT64_MAX;  // there is none at or above this
-  uint64_t found = 0;
-  uint64_t step = 1;
-  while (least < past) {
-    const uint64_t probe = step < past - least ? least + step - 1 : least + (past - least) / 2;
-    uint64_t next = 0;
-    ENGRAM_TRY(view.ScanTable(table, AsBytes(engine::EncodeU64Key(probe)),
-                              [&](Bytes key, Bytes) -> Result<bool> {
-                                if (key.size() == 8) next = LoadBe64(key.data());
-                                return false;
-                              }));
-    if (next == 0) {
-      past = probe;
-      step = std::max<uint64_t>(1, (past - least) / 2);
-    } else {
-      found = next;
-      least = next + 1;
-      step *= 2;
-    }
-  }
-  return found;
-}
-
 }  // namespace
 
 std::string Job::EncodeRow() const {
@@ -152,9 +126,35 @@ Status SetMode(engine::Store& store, engine::Mode mode) {
   return store.WaitDurable(lsn);
 }
 
+// Probes with growing, then halving steps.
+Result<uint64_t> LastKeyOf(engine::ReadView& view, engine::Table table) {
+  uint64_t least = 1;          // there may be a key at or above this
+  uint64_t past = UINT64_MAX;  // there is none at or above this
+  uint64_t found = 0;
+  uint64_t step = 1;
+  while (least < past) {
+    const uint64_t probe = step < past - least ? least + step - 1 : least + (past - least) / 2;
+    uint64_t next = 0;
+    ENGRAM_TRY(view.ScanTable(table, AsBytes(engine::EncodeU64Key(probe)),
+                              [&](Bytes key, Bytes) -> Result<bool> {
+                                if (key.size() == 8) next = LoadBe64(key.data());
+                                return false;
+                              }));
+    if (next == 0) {
+      past = probe;
+      step = std::max<uint64_t>(1, (past - least) / 2);
+    } else {
+      found = next;
+      least = next + 1;
+      step *= 2;
+    }
+  }
+  return found;
+}
+
 Result<uint64_t> LastRecordKey(engine::ReadView& view) {
-  ENGRAM_ASSIGN_OR_RETURN(const uint64_t old_last, LastKey(view, engine::Table::kOldHeads));
-  ENGRAM_ASSIGN_OR_RETURN(const uint64_t dual_last, LastKey(view, engine::Table::kHeads));
+  ENGRAM_ASSIGN_OR_RETURN(const uint64_t old_last, LastKeyOf(view, engine::Table::kOldHeads));
+  ENGRAM_ASSIGN_OR_RETURN(const uint64_t dual_last, LastKeyOf(view, engine::Table::kHeads));
   return std::max(old_last, dual_last);
 }
 

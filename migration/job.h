@@ -45,6 +45,8 @@ enum class Receipts { kKeep, kForget };
 Status WriteJob(engine::Store& store, const Job& job, Receipts receipts);
 Status SetMode(engine::Store& store, engine::Mode mode);
 
+// The greatest key of a table whose keys are u64; 0 if it is empty.
+Result<uint64_t> LastKeyOf(engine::ReadView& view, engine::Table table);
 // The greatest node key with a head of either kind; 0 in an empty store.
 Result<uint64_t> LastRecordKey(engine::ReadView& view);
 

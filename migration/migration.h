@@ -76,6 +76,14 @@ Result<nlohmann::json> Rollback(const JobContext& context, const std::string& sp
 Result<nlohmann::json> CanRollback(const JobContext& context, const std::string& space);
 Result<nlohmann::json> MigrationStatus(const JobContext& context, const std::string& space);
 
+struct SalvageOptions {
+  std::string space;
+  bool dry_run = false;  // lists what is lost and what would be done, and changes nothing
+};
+// Goes on with a space whose log or tables are damaged: what is intact stays, what is not is set
+// aside and listed, and all sums are counted anew. docs/operations/salvage.md.
+Result<nlohmann::json> Salvage(const JobContext& context, const SalvageOptions& options);
+
 struct CompactJobOptions {
   std::string space;
   bool finalize = false;  // first converts and verifies what is still old

@@ -91,7 +91,8 @@ class RangeConverterImpl final : public RangeConverter {
         out_->already_dual += 1;
       } else if (!dual.readable) {
         Poison(&old_[at], "its dual head is damaged: " + dual.reason);
-      } else if (Decode(old_[at]) && dual.seq >= old_head_.common.seq.value) {
+      } else if (!Decode(old_[at]) || dual.seq >= old_head_.common.seq.value) {
+        // Beside a good dual head a damaged old one is verification's to report.
         old_[at].settled = true;
         out_->already_dual += 1;
       }

@@ -78,9 +78,16 @@ Status CollectWithoutOld(engine::ReadView& view, Prospect* out) {
   return Status::Ok();
 }
 
-Result<Prospect> LookAhead(engine::ReadView& view) {
+// Concepts are counted in the transaction that makes them, and every mode that can be left
+// backwards keeps an old head beside each dual one: as a rule both questions are answered by
+// counters. Only what has to be named is looked for.
+Result<Prospect> LookAhead(engine::Store& store, engine::ReadView& view) {
   Prospect prospect;
-  ENGRAM_TRY(CollectConcepts(view, &prospect));
+  ENGRAM_ASSIGN_OR_RETURN(const engine::Counts counts, view.Count());
+  if (counts.concepts != 0) ENGRAM_TRY(CollectConcepts(view, &prospect));
+  const engine::StoreInfo info = store.Info();
+  const bool all_applied = info.applied == view.lsn();
+  if (all_applied && info.old_head_rows == counts.records) return prospect;
   ENGRAM_TRY(CollectWithoutOld(view, &prospect));
   return prospect;
 }
@@ -127,8 +134,9 @@ Result<json> Rollback(const JobContext& context, const std::string& space) {
   FileSystem& fs = context.environment.fs;
   ENGRAM_ASSIGN_OR_RETURN(auto store, OpenSpace(context, space, engine::Access::kReadWrite));
   const std::string directory = DualDirectory(context, store->space());
+  ENGRAM_TRY(store->Drain({.sync = false}));
   ENGRAM_ASSIGN_OR_RETURN(auto view, store->View());
-  ENGRAM_ASSIGN_OR_RETURN(const Prospect prospect, LookAhead(*view));
+  ENGRAM_ASSIGN_OR_RETURN(const Prospect prospect, LookAhead(*store, *view));
   ENGRAM_TRY(Refusal(store->mode(), prospect));
   ENGRAM_ASSIGN_OR_RETURN(const engine::DigestState before, view->Digests());
   view.reset();
@@ -160,7 +168,7 @@ Result<json> Rollback(const JobContext& context, const std::string& space) {
 Result<json> CanRollback(const JobContext& context, const std::string& space) {
   ENGRAM_ASSIGN_OR_RETURN(auto store, OpenSpace(context, space, engine::Access::kReadOnly));
   ENGRAM_ASSIGN_OR_RETURN(auto view, store->View());
-  ENGRAM_ASSIGN_OR_RETURN(const Prospect prospect, LookAhead(*view));
+  ENGRAM_ASSIGN_OR_RETURN(const Prospect prospect, LookAhead(*store, *view));
   ENGRAM_ASSIGN_OR_RETURN(const engine::DigestState digests, view->Digests());
   const Status refusal = Refusal(view->mode(), prospect);
   return json{{"ok", true},

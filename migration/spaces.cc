@@ -36,6 +36,17 @@ Status CheckDataRoot(const JobContext& context) {
                                  "give a directory with --data-root");
 }
 
+engine::StoreOptions OptionsOf(const JobContext& context, const std::string& space,
+                               engine::Access access) {
+  engine::StoreOptions options;
+  options.directory = DualDirectory(context, space);
+  options.space = space;
+  options.access = access;
+  options.map_size_bytes = context.map_size_bytes;
+  options.log = context.log;
+  return options;
+}
+
 }  // namespace
 
 std::string DualDirectory(const JobContext& context, const std::string& space) {
@@ -60,12 +71,18 @@ Result<std::unique_ptr<engine::Store>> OpenSpace(const JobContext& context,
     ENGRAM_TRY(CheckDataRoot(context));
     if (!HasStore(context, id.str())) return NoStore(context, id.str());
   }
-  engine::StoreOptions options;
-  options.directory = DualDirectory(context, id.str());
-  options.space = id.str();
-  options.access = access;
-  options.map_size_bytes = context.map_size_bytes;
-  options.log = context.log;
+  return engine::Store::Open(context.environment, OptionsOf(context, id.str(), access));
+}
+
+Result<std::unique_ptr<engine::Store>> OpenSpaceWithSalvage(const JobContext& context,
+                                                            const std::string& space,
+                                                            engine::Access access) {
+  ENGRAM_ASSIGN_OR_RETURN(const SpaceId id, SpaceId::Parse(space));
+  ENGRAM_TRY(CheckDataRoot(context));
+  if (!HasStore(context, id.str())) return NoStore(context, id.str());
+  engine::StoreOptions options = OptionsOf(context, id.str(), access);
+  options.salvage = true;
+  options.background_apply = false;
   return engine::Store::Open(context.environment, options);
 }
 

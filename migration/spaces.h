@@ -12,6 +12,12 @@ namespace engram::migration {
 std::string DualDirectory(const JobContext& context, const std::string& space);
 bool HasStore(const JobContext& context, const std::string& space);
 
+// As OpenSpace for kReadOnly and kReadWrite, past a corrupt log (StoreOptions::salvage). Nothing is
+// applied until the store is drained.
+Result<std::unique_ptr<engine::Store>> OpenSpaceWithSalvage(const JobContext& context,
+                                                            const std::string& space,
+                                                            engine::Access access);
+
 // Fails with kFull, naming what is needed, what there is and where, unless `needed_bytes` fit on
 // the file system that holds (or will hold) `path`.
 Status CheckFreeSpace(FileSystem& fs, const std::string& path, uint64_t needed_bytes);

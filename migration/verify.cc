@@ -159,7 +159,9 @@ class Verifier {
       const engine::TierDigest& actual = report_.digests.tiers[i];
       CompareSum(name, stored.lanes, actual.lanes);
       CompareCount(name, "count", stored.count, actual.count);
-      if (stored.dirty) report_.Corrupt(name + ": dirty: a damaged record is still in its sum");
+      if (stored.dirty)
+        report_.Corrupt(
+            name + ": dirty: a damaged record is still in a sum; engram space salvage counts anew");
     }
     CompareSum("edges", claims_.digests.edges, report_.digests.edges);
     CompareSum("bindings", claims_.digests.bindings, report_.digests.bindings);
@@ -272,6 +274,7 @@ json TiersToJson(const engine::DigestState& digests) {
   for (int i = 0; i < engine::kTierCount; ++i) {
     tiers[kTierNames[i]] = {{"count", digests.tiers[i].count},
                             {"digest", ToHex(digests.tiers[i].lanes.Publish())}};
+    if (digests.tiers[i].dirty) tiers[kTierNames[i]]["dirty"] = true;
   }
   return tiers;
 }

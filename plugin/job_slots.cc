@@ -149,6 +149,19 @@ engram_se_status Compact(engram_se_engine* engine, const engram_se_compact_optio
                 });
 }
 
+engram_se_status Salvage(engram_se_engine* engine, const engram_se_salvage_options* options,
+                         const engram_se_job* job, engram_se_error* error) noexcept {
+  return RunJob(engine, job, error,
+                [&](const migration::JobContext& context) -> Result<nlohmann::json> {
+                  const engram_se_salvage_options given = Taken(options);
+                  ENGRAM_ASSIGN_OR_RETURN(const std::string space, SpaceName(given.space));
+                  migration::SalvageOptions salvage;
+                  salvage.space = space;
+                  salvage.dry_run = (given.flags & ENGRAM_SE_SALVAGE_DRY_RUN) != 0;
+                  return migration::Salvage(context, salvage);
+                });
+}
+
 engram_se_status SpaceList(engram_se_engine* engine, engram_se_id_fn visit, void* ctx,
                            engram_se_error* error) noexcept {
   return Guarded(error, [&]() -> Status {
@@ -171,6 +184,7 @@ void SetJobSlots(engram_se_vtable* table) {
   table->compact = Compact;
   table->space_stats = SpaceStats;
   table->space_list = SpaceList;
+  table->salvage = Salvage;
 }
 
 }  // namespace engram::plugin

@@ -31,6 +31,16 @@ struct LogEnd {
   uint32_t chain_crc = 0;  // of the last valid group header
 };
 
+// A stretch that salvage skipped.
+struct LostStretch {
+  std::string file;
+  uint64_t offset_bytes = 0;
+  uint64_t length_bytes = 0;  // 0: nothing was skipped there, only its place does not fit
+  Lsn first = {};             // the LSNs that are gone; 0: none
+  Lsn last = {};
+  std::string reason{};  // one line, with file and offset
+};
+
 struct RecoveryResult {
   Lsn last;                     // the last valid LSN (0: none)
   Lsn first;                    // the first LSN still in the log (0: none)
@@ -38,7 +48,7 @@ struct RecoveryResult {
   bool torn = false;   // damage above every proved LSN: reported, recovery continues after it
   LogEnd end;          // for Log::Open
   std::string detail;  // file, offset, expected, actual of the damage
-  std::vector<std::string> lost;  // salvage only: what was skipped
+  std::vector<LostStretch> lost;  // salvage only: what was skipped
 };
 
 struct RecoverOptions {

@@ -21,8 +21,8 @@ std::string LsnRange(uint64_t first, uint64_t last) {
 
 Status Corrupt(const std::string& message) {
   return Status::Corruption(message,
-                            "restore this space from a backup, or open it with salvage, which "
-                            "lists exactly what is lost");
+                            "restore this space from a backup, or see with `engram space salvage "
+                            "--dry-run` exactly what is lost, and go on without it");
 }
 
 class Recovery {
@@ -37,8 +37,8 @@ class Recovery {
   bool IsLast(size_t index) const { return index + 1 == listing_.segments.size(); }
   // First LSN of the next segment, if there is one with a good header.
   std::optional<uint64_t> Limit(size_t index) const;
-  // Corruption, or with salvage a line in `lost`.
-  Status Lose(const std::string& message);
+  // Corruption, or with salvage an entry in `lost`.
+  Status Lose(LostStretch what);
   Status EnterSegment(size_t index, SegmentHeader* header);
   Status CheckFollows(size_t index, const SegmentHeader& header);
   Status CheckBegin(const SegmentFile& file, const SegmentHeader& header);
@@ -68,9 +68,9 @@ std::optional<uint64_t> Recovery::Limit(size_t index) const {
   return listing_.segments[index + 1].header->first_lsn;
 }
 
-Status Recovery::Lose(const std::string& message) {
-  if (!options_.salvage) return Corrupt(message);
-  result_.lost.push_back(message);
+Status Recovery::Lose(LostStretch what) {
+  if (!options_.salvage) return Corrupt(what.reason);
+  result_.lost.push_back(std::move(what));
   chain_known_ = false;
   return Status::Ok();
 }
@@ -102,11 +102,12 @@ Status Recovery::EnterSegment(size_t index, SegmentHeader* header) {
   result_.clean_shutdown = false;
   last_group_is_clean_shutdown_ = false;
   if (index > 0 && file.number != listing_.segments[index - 1].number + 1) {
-    ENGRAM_TRY(Lose(file.path + ": the segment before it is missing, expected number " +
-                    std::to_string(listing_.segments[index - 1].number + 1)));
+    ENGRAM_TRY(Lose({.file = file.path,
+                     .reason = file.path + ": the segment before it is missing, expected number " +
+                               std::to_string(listing_.segments[index - 1].number + 1)}));
   }
   if (!file.header) {
-    ENGRAM_TRY(Lose(file.header_error.message()));
+    ENGRAM_TRY(Lose({.file = file.path, .reason = file.header_error.message()}));
     ENGRAM_ASSIGN_OR_RETURN(const auto guess,
                             GuessSegmentHeader(fs_, file, options_.store_uuid, expected_lsn_));
     if (!guess) return Status::Ok();
@@ -121,7 +122,7 @@ Status Recovery::EnterSegment(size_t index, SegmentHeader* header) {
                            "the file belongs to another store; move it away");
     if (!options_.salvage) return stray;
     header->segment = 0;
-    return Lose(stray.message());
+    return Lose({.file = file.path, .offset_bytes = 16, .reason = stray.message()});
   }
   ENGRAM_TRY(index == 0 || expected_lsn_ == 0 ? CheckBegin(file, *header)
                                               : CheckFollows(index, *header));
@@ -135,10 +136,15 @@ Status Recovery::EnterSegment(size_t index, SegmentHeader* header) {
 
 Status Recovery::CheckBegin(const SegmentFile& file, const SegmentHeader& header) {
   if (header.first_lsn > options_.applied.value + 1) {
-    ENGRAM_TRY(Lose(At(file.path, 48) + "the log begins at LSN " +
-                    std::to_string(header.first_lsn) + ", but the store has applied only LSN " +
-                    std::to_string(options_.applied.value) +
-                    "; lost: " + LsnRange(options_.applied.value + 1, header.first_lsn - 1)));
+    const uint64_t first = options_.applied.value + 1, last = header.first_lsn - 1;
+    ENGRAM_TRY(Lose(
+        {.file = file.path,
+         .offset_bytes = 48,
+         .first = {first},
+         .last = {last},
+         .reason = At(file.path, 48) + "the log begins at LSN " + std::to_string(header.first_lsn) +
+                   ", but the store has applied only LSN " +
+                   std::to_string(options_.applied.value) + "; lost: " + LsnRange(first, last)}));
   }
   expected_lsn_ = header.first_lsn;
   result_.first.value = header.first_lsn;
@@ -152,20 +158,26 @@ Status Recovery::CheckFollows(size_t index, const SegmentHeader& header) {
                                 std::to_string(expected_lsn_) + ", actual " +
                                 std::to_string(header.first_lsn);
     // With salvage the loss was listed where the segment before stopped.
-    if (!options_.salvage || header.first_lsn < expected_lsn_) ENGRAM_TRY(Lose(message));
+    if (!options_.salvage || header.first_lsn < expected_lsn_) {
+      ENGRAM_TRY(Lose({.file = path, .offset_bytes = 48, .reason = message}));
+    }
     expected_lsn_ = std::max(expected_lsn_, header.first_lsn);
     chain_known_ = false;
   }
   if (header.epoch < epoch_) {
-    ENGRAM_TRY(Lose(At(path, 40) + "epoch expected at least " + std::to_string(epoch_) +
-                    ", actual " + std::to_string(header.epoch)));
+    ENGRAM_TRY(Lose({.file = path,
+                     .offset_bytes = 40,
+                     .reason = At(path, 40) + "epoch expected at least " + std::to_string(epoch_) +
+                               ", actual " + std::to_string(header.epoch)}));
   }
   if (!chain_known_) return Status::Ok();
   if (header.previous_epoch != epoch_ || header.previous_chain != chain_) {
-    ENGRAM_TRY(Lose(At(path, 56) + "previous epoch and chain expected " + std::to_string(epoch_) +
-                    " and " + std::to_string(chain_) + ", actual " +
-                    std::to_string(header.previous_epoch) + " and " +
-                    std::to_string(header.previous_chain)));
+    ENGRAM_TRY(Lose({.file = path,
+                     .offset_bytes = 56,
+                     .reason = At(path, 56) + "previous epoch and chain expected " +
+                               std::to_string(epoch_) + " and " + std::to_string(chain_) +
+                               ", actual " + std::to_string(header.previous_epoch) + " and " +
+                               std::to_string(header.previous_chain)}));
   }
   return Status::Ok();
 }
@@ -252,9 +264,14 @@ Result<bool> Recovery::Skip(size_t index, SegmentReader& reader, uint64_t* offse
   } else if (options_.applied.value >= expected_lsn_) {
     resume_lsn = options_.applied.value + 1;
   }
-  ENGRAM_TRY(Lose(At(reader.path(), *offset_bytes) + "length " +
-                  std::to_string(end - *offset_bytes) +
-                  " lost: " + LsnRange(expected_lsn_, resume_lsn - 1)));
+  LostStretch lost{.file = reader.path(),
+                   .offset_bytes = *offset_bytes,
+                   .length_bytes = end - *offset_bytes,
+                   .reason = At(reader.path(), *offset_bytes) + "length " +
+                             std::to_string(end - *offset_bytes) +
+                             " lost: " + LsnRange(expected_lsn_, resume_lsn - 1)};
+  if (resume_lsn > expected_lsn_) lost.first = {expected_lsn_}, lost.last = {resume_lsn - 1};
+  ENGRAM_TRY(Lose(std::move(lost)));
   expected_lsn_ = resume_lsn;
   *offset_bytes = end;
   result_.end.offset_bytes = end;

@@ -201,7 +201,7 @@ Status LogTailer::Discontinuity(const std::string& reason) {
                                 std::to_string(position_.offset_bytes) +
                                 ": no valid group of LSN " + std::to_string(position_.next.value) +
                                 ": " + (reason.empty() ? "nothing was written here" : reason),
-                            "the space must be reopened with salvage");
+                            "see with `engram space salvage --dry-run` exactly what is lost");
 }
 
 Result<bool> LogTailer::Advance(const GroupRead& read, Lsn visible) {

@@ -12,6 +12,7 @@ constexpr uint8_t kOperationPut = 1;
 constexpr uint8_t kOperationDelete = 2;
 constexpr uint8_t kDigestAdd = 1;
 constexpr uint8_t kDigestRemove = 2;
+constexpr uint8_t kDigestMarkDirty = 3;
 
 template <typename Visit>
 void VisitCounts(CountDeltas& d, Visit visit) {
@@ -46,10 +47,12 @@ bool DecodeDigest(ByteReader* reader, DigestChange* change) {
     return false;
   }
   if (change->sum == 0 || change->sum > kSumBindings || operation == 0 ||
-      operation > kDigestRemove) {
+      operation > kDigestMarkDirty) {
     return false;
   }
   change->is_removal = operation == kDigestRemove;
+  change->marks_dirty = operation == kDigestMarkDirty;
+  if (change->marks_dirty && change->sum > kTierCount) return false;
   std::memcpy(change->digest.data(), digest.data(), 32);
   return true;
 }
@@ -113,7 +116,9 @@ std::string ChangeSetBuilder::Finish(uint64_t next_node_key, uint64_t next_vecto
   PutLe(&payload_, static_cast<uint32_t>(digests_.size()));
   for (const DigestChange& change : digests_) {
     PutLe(&payload_, change.sum);
-    PutLe(&payload_, change.is_removal ? kDigestRemove : kDigestAdd);
+    PutLe(&payload_, change.marks_dirty  ? kDigestMarkDirty
+                     : change.is_removal ? kDigestRemove
+                                         : kDigestAdd);
     PutLe(&payload_, change.node.value);
     PutBytes(&payload_, change.digest);
   }

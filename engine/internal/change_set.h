@@ -36,6 +36,8 @@ struct DigestChange {
   bool is_removal = false;
   NodeKey node;  // 0 for edges and bindings
   Sha256Digest digest{};
+  // Instead of the above: a record that the tier counts could not be subtracted from it.
+  bool marks_dirty = false;
 };
 
 // Differences of Counts; in the order of its members.

@@ -1,5 +1,7 @@
 #include "engine/internal/digest_rows.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "engine/rows.h"
 
@@ -95,6 +97,11 @@ Status DigestRows::Store(const WriteDigestRow& write) const {
 
 void DigestRows::Apply(const DigestChange& change) {
   LtHash* lanes = nullptr;
+  if (change.marks_dirty) {
+    ENGRAM_CHECK(change.sum >= 1 && change.sum <= kTierCount);
+    tiers[change.sum - 1].dirty = true;
+    return;
+  }
   if (change.sum == kSumEdges) {
     lanes = &edges;
   } else if (change.sum == kSumBindings) {
@@ -146,7 +153,7 @@ Status DigestBatch::ApplyToRange(NodeKey node, const Sha256Digest& digest, bool 
 Status DigestBatch::Apply(const DigestChange& change) {
   ENGRAM_ASSIGN_OR_RETURN(DigestRows * all, rows());
   all->Apply(change);
-  if (change.sum > kTierCount) return Status::Ok();
+  if (change.sum > kTierCount || change.marks_dirty) return Status::Ok();
   return ApplyToRange(change.node, change.digest, change.is_removal);
 }
 
@@ -155,6 +162,15 @@ Result<DigestRows*> DigestBatch::rows() {
     ENGRAM_ASSIGN_OR_RETURN(rows_, DigestRows::Load(read_));
   }
   return &*rows_;
+}
+
+void DigestBatch::Replace(const BulkTxn::Totals& totals) {
+  rows_.emplace();
+  std::copy(std::begin(totals.tiers), std::end(totals.tiers), std::begin(rows_->tiers));
+  rows_->edges = totals.edges;
+  rows_->bindings = totals.bindings;
+  rows_->counts = totals.counts;
+  ranges_ = totals.ranges;
 }
 
 Status DigestBatch::Flush() {

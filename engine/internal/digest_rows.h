@@ -43,6 +43,9 @@ class DigestBatch {
   Status Apply(const DigestChange& change);  // lanes and range
   Status ApplyToRange(NodeKey node, const Sha256Digest& digest, bool is_removal);
   Result<DigestRows*> rows();
+  // Everything of `totals`, whatever was there. Range rows that it does not name stay: the caller
+  // has removed them.
+  void Replace(const BulkTxn::Totals& totals);
   Status Flush();
 
  private:

@@ -120,6 +120,8 @@ class Environment {
   Status SweepReaders();
   // Bytes of pages in use by live data and by the free list, as a high-water mark.
   Result<uint64_t> UsedBytes();
+  // Rows of a table at the last commit; costs no scan.
+  Result<uint64_t> RowCount(Table table);
   MDB_dbi dbi(Table table) const { return tables_[static_cast<int>(table)]; }
   std::string Describe(std::string_view operation) const;
   const std::string& path() const { return path_; }

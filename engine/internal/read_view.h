@@ -3,6 +3,7 @@
 #define ENGRAM_ENGINE_INTERNAL_READ_VIEW_H_
 
 #include "engine/internal/row_reader.h"
+#include "engine/internal/stored_heads.h"
 
 namespace engram::engine {
 
@@ -16,6 +17,7 @@ class ReadViewImpl final : public ReadView {
   Result<std::optional<NodeKey>> FindId(std::string_view id) override;
   Result<std::optional<NodeKey>> FindUuid(const Uuid& uuid) override;
   Result<std::optional<StoredRecord>> Record(NodeKey key) override;
+  Result<std::optional<StoredRecord>> RecordToReplace(NodeKey key) override;
   Result<std::string> IdOf(NodeKey key) override;
   Result<NodeKey> ReadEmbedding(VectorKey key, Embedding* out) override;
   Result<std::vector<Neighbour>> OutEdges(NodeKey source) override;
@@ -34,8 +36,10 @@ class ReadViewImpl final : public ReadView {
                    const std::function<Result<bool>(Bytes key, Bytes value)>& visit) override;
 
   const RowReader& reader() const { return reader_; }
-  // Heads, extension and whether there is any; the text row is not read.
+  // Heads, extension and whether there is any; the text row is not read. Heads that fail their
+  // check are noted and left out, all of them if need be.
   Result<bool> LoadHeads(NodeKey key, StoredRecord* record);
+  Result<HeadRows> ReadHeadRows(NodeKey key) const;
 
  private:
   Result<std::optional<uint64_t>> GetU64(Table table, Bytes key);

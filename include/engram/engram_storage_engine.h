@@ -397,6 +397,14 @@ typedef struct engram_se_control {
   uint32_t reserved;
 } engram_se_control;
 
+/* Going on with a damaged space. */
+#define ENGRAM_SE_SALVAGE_DRY_RUN 1u /* lists what is lost; changes nothing */
+typedef struct engram_se_salvage_options {
+  uint32_t struct_size;
+  uint32_t flags; /* ENGRAM_SE_SALVAGE_* */
+  const char* space;
+} engram_se_salvage_options;
+
 /* Capabilities: the slots of a group may be NULL only if its bit is clear. */
 #define ENGRAM_SE_CAP_MODES (UINT64_C(1) << 0)
 #define ENGRAM_SE_CAP_SEARCH (UINT64_C(1) << 1)
@@ -407,6 +415,7 @@ typedef struct engram_se_control {
 #define ENGRAM_SE_CAP_DURABLE (UINT64_C(1) << 6) /* an acknowledged write survives a crash */
 #define ENGRAM_SE_CAP_SERVING (UINT64_C(1) << 7) /* the slots since 1.1, search_text excepted */
 #define ENGRAM_SE_CAP_TEXT_SEARCH (UINT64_C(1) << 8)
+#define ENGRAM_SE_CAP_SALVAGE (UINT64_C(1) << 9)
 
 typedef struct engram_se_vtable {
   uint32_t struct_size;
@@ -581,13 +590,18 @@ typedef struct engram_se_vtable {
   /* Needs no lease and no open space; changes nothing; never waits for the owner. */
   engram_se_status (*control_read)(engram_se_engine* engine, const char* space,
                                    engram_se_control* control, engram_se_error* error);
+
+  /* A job (SALVAGE): goes on with a space whose log or tables are damaged. What is intact stays;
+   * what is not is set aside and listed; sums are counted anew. */
+  engram_se_status (*salvage)(engram_se_engine* engine, const engram_se_salvage_options* options,
+                              const engram_se_job* job, engram_se_error* error);
   /* Slots above are valid for ABI 1.1. */
 } engram_se_vtable;
 
 #define ENGRAM_SE_VTABLE_SIZE_1_0 \
   (offsetof(engram_se_vtable, space_list) + sizeof(((engram_se_vtable*)0)->space_list))
 #define ENGRAM_SE_VTABLE_SIZE_1_1 \
-  (offsetof(engram_se_vtable, control_read) + sizeof(((engram_se_vtable*)0)->control_read))
+  (offsetof(engram_se_vtable, salvage) + sizeof(((engram_se_vtable*)0)->salvage))
 #define ENGRAM_SE_HAS_SLOT(vt, slot) \
   ((vt)->struct_size >= offsetof(engram_se_vtable, slot) + sizeof((vt)->slot) && (vt)->slot != NULL)
 

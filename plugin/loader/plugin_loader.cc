@@ -81,6 +81,7 @@ std::vector<SlotGroup> SlotGroups(const engram_se_vtable& t) {
         ENGRAM_SLOT_(space_rollback), ENGRAM_SLOT_(migrator_open), ENGRAM_SLOT_(migrator_step),
         ENGRAM_SLOT_(migrator_close), ENGRAM_SLOT_(control_publish), ENGRAM_SLOT_(control_read)}},
       {ENGRAM_SE_CAP_TEXT_SEARCH, "text search", {ENGRAM_SLOT_(search_text)}},
+      {ENGRAM_SE_CAP_SALVAGE, "salvage", {ENGRAM_SLOT_(salvage)}},
   };
 }
 #undef ENGRAM_SLOT_

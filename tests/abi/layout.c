@@ -139,6 +139,10 @@ int main(void) {
   FIELD(engram_se_compact_options, struct_size);
   FIELD(engram_se_compact_options, flags);
   FIELD(engram_se_compact_options, space);
+  STRUCT(engram_se_salvage_options);
+  FIELD(engram_se_salvage_options, struct_size);
+  FIELD(engram_se_salvage_options, flags);
+  FIELD(engram_se_salvage_options, space);
   STRUCT(engram_se_vtable);
   FIELD(engram_se_vtable, struct_size);
   FIELD(engram_se_vtable, abi_major);
@@ -196,6 +200,7 @@ int main(void) {
   FIELD(engram_se_vtable, migrator_close);
   FIELD(engram_se_vtable, control_publish);
   FIELD(engram_se_vtable, control_read);
+  FIELD(engram_se_vtable, salvage);
   STRUCT(engram_se_figures);
   FIELD(engram_se_figures, struct_size);
   FIELD(engram_se_figures, mode);

@@ -256,7 +256,13 @@ TEST_F(LogDamageTest, SalvageLosesTheDamagedGroupOnlyAndListsIt) {
       continue;
     }
     ASSERT_EQ(salvaged.result.lost.size(), 1u);
-    const std::string& line = salvaged.result.lost[0];
+    const LostStretch& stretch = salvaged.result.lost[0];
+    EXPECT_EQ(stretch.file, paths_[damaged.segment]);
+    EXPECT_EQ(stretch.offset_bytes, damaged.begin_bytes);
+    EXPECT_EQ(stretch.length_bytes, damaged.end_bytes - damaged.begin_bytes);
+    EXPECT_EQ(stretch.first.value, damaged.first_lsn);
+    EXPECT_EQ(stretch.last.value, damaged.last_lsn);
+    const std::string& line = stretch.reason;
     EXPECT_NE(line.find("at offset " + std::to_string(damaged.begin_bytes)), line.npos) << line;
     EXPECT_NE(line.find("length " + std::to_string(damaged.end_bytes - damaged.begin_bytes)),
               line.npos)

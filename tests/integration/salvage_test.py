@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+"""A corrupt log: the refusal names the command, the command lists what is lost and loses no more."""
+import json
+import pathlib
+import re
+import unittest
+
+import harness
+
+VECTOR = ["3f000000"] * 768
+
+
+def line(identity, content="x", vector=VECTOR):
+    return json.dumps({"id": identity, "embedding": vector, "content": content}) + "\n"
+
+
+class SalvageTest(harness.StoreTest):
+    def dual(self, *names):
+        return self.root.joinpath("default", "dual", *names)
+
+    def put(self, *lines):
+        return [json.loads(x)["lsn"] for x in
+                self.run_ok("memory", "put", "--jsonl", "-", stdin="".join(lines)).out.splitlines()]
+
+    def damage(self, *texts):
+        """Flips a bit in the log record that holds each text; where, and the segment."""
+        segment = next(self.dual("log").glob("*.seg"))
+        data = bytearray(segment.read_bytes())
+        places = [data.index(text) for text in texts]
+        for place in places:
+            data[place] ^= 1
+        segment.write_bytes(data)
+        return segment, places
+
+    def test_a_damaged_log_is_refused_and_the_hint_is_the_command_that_lists_the_loss(self):
+        lsns = {f"m-{i}": self.put(line(f"m-{i}", f"number {i}"))[0] for i in range(8)}
+        segment, places = self.damage(b"number 5")
+        refused = harness.engram("memory", "list", "--json", "--data-root", self.root)
+        self.assertEqual(refused.code, 1)
+        error = refused.json["error"]
+        self.assertEqual(error["code"], "CORRUPTION")
+        self.assertIn(segment.name, error["message"])
+        command = re.search(r"`engram ([^`]*)`", error["hint"]).group(1)
+        self.assertEqual(command, "space salvage --dry-run")
+        before = harness.tree_hash(self.dual("log"))
+        shown = self.run_json(*command.split())
+        self.assertTrue(shown["needed"] and shown["dry_run"])
+        self.assertEqual(len(shown["lost"]), 1)
+        stretch = shown["lost"][0]
+        self.assertEqual(pathlib.Path(stretch["file"]).name, segment.name)
+        self.assertEqual((stretch["first_lsn"], stretch["last_lsn"]), (lsns["m-5"], lsns["m-5"]))
+        self.assertLess(stretch["offset"], places[0])
+        self.assertGreater(stretch["offset"] + stretch["length"], places[0])
+        asked = harness.engram("space", "salvage", "--json", "--data-root", self.root)
+        self.assertEqual(asked.code, 1)
+        self.assertIn("--yes", asked.json["error"]["hint"])
+        self.assertEqual(asked.json["lost"], shown["lost"])
+        self.assertEqual(harness.tree_hash(self.dual("log")), before, "looking changes nothing")
+        # The tables have what the log lost.
+        damaged = segment.read_bytes()
+        done = self.run_json("space", "salvage", "--yes")
+        self.assertEqual((done["lost"], done["lost_writes"]), (shown["lost"], 0))
+        self.assertEqual((len(self.memories()), done["intact"]), (8, 8))
+        kept = pathlib.Path(done["kept_aside"])
+        self.assertEqual((kept / segment.name).read_bytes(), damaged)
+        self.assertEqual(json.loads((kept / "report.json").read_text())["lost"], shown["lost"])
+        self.put(line("m-5", "written again"))
+        self.assertFalse(self.run_json("space", "salvage", "--dry-run")["needed"])
+
+    def test_writes_that_only_the_log_had_are_lost_alone(self):
+        self.put(line("base", "base"), line("mix", "mix one"), line("twice", "twice one"))
+        tables = next(self.dual().glob("store.*")) / "data.mdb"
+        saved = tables.read_bytes()
+        self.put(line("gone", "only here"))
+        other = ["3f400000"] * 768
+        self.put(line("mix", "mix two", other))
+        self.put(line("mix", "mix three", other))
+        self.run_ok("memory", "delete", "twice")
+        deleted = self.stats()["lsn"]
+        self.put(line("twice", "twice two"))
+        self.put(line("last", "last"))
+        # The tables as they were: everything since stands in the log alone.
+        tables.write_bytes(saved)
+        inspected = [json.loads(x) for x in harness.engram(
+            "inspect", "log", self.dual().parent, "--jsonl").out.splitlines()]
+        segment, _ = self.damage(b"only here", b"mix two")
+        place = next(x["offset"] for x in inspected if x["lsn"] == deleted and x["type"] == 1)
+        data = bytearray(segment.read_bytes())
+        data[place + 20] ^= 1
+        segment.write_bytes(data)
+        shown = self.run_json("space", "salvage", "--dry-run")
+        self.assertEqual(shown["lost_writes"], 3, shown)
+        self.assertIn((deleted, deleted),
+                      [(x["first_lsn"], x["last_lsn"]) for x in shown["lost"]])
+        done = self.run_json("space", "salvage", "--yes")
+        self.assertEqual([m["id"] for m in done["mixed"]], ["mix"])
+        self.assertEqual([m["id"] for m in done["quarantined"]], ["twice"], "the deleted one")
+        self.assertTrue(done["verification"]["ok"])
+        found = {m["id"]: m for m in self.memories()}
+        self.assertEqual(set(found), {"base", "mix", "twice", "last"})
+        self.assertEqual(found["mix"]["content"], "mix three")
+        self.assertEqual(found["mix"]["embedding"], VECTOR, "the one that is left")
+        self.assertEqual(found["twice"]["content"], "twice two")
+        self.assertTrue(self.run_json("verify")["ok"])
+        self.put(line("gone", "again"))
+        self.assertEqual(self.stats()["count"], 5)
+
+    def test_an_intact_space_needs_nothing(self):
+        self.run_ok("memory", "put", "--jsonl", "-", stdin=line("a") + line("b"))
+        for flag in ([], ["--dry-run"], ["--yes"]):
+            report = self.run_json("space", "salvage", *flag)
+            self.assertFalse(report["needed"])
+            self.assertEqual(report["intact"], 2)
+        self.assertFalse((self.root / "default" / "dual" / "snapshots").exists())
+
+    def test_help_teaches_and_a_missing_space_is_refused(self):
+        self.assertIn("engram space salvage --dry-run",
+                      harness.engram("space", "salvage", "--help").out)
+        missing = harness.engram("space", "salvage", "--yes", "--json", "--space", "nowhere",
+                                 "--data-root", self.root)
+        self.assertEqual(missing.code, 1)
+        self.assertEqual(missing.json["error"]["code"], "NOT_FOUND")
+
+
+if __name__ == "__main__":
+    unittest.main()
