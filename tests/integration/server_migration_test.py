@@ -1,0 +1,553 @@
+#!/usr/bin/env python3
+"""The flag, the migrator and what upstream left, through the running server."""
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import unittest
+
+from exposition import Exposition
+from harness import BINARIES, FIXTURES, StoreTest, engram, scaled, tree_hash
+from server_process import Server
+
+
+class ServerTest(StoreTest):
+    def setUp(self):
+        super().setUp()
+        self.servers = []
+
+    def tearDown(self):
+        for server in self.servers:
+            server.close()
+        super().tearDown()
+
+    def server(self, start=True, **options):
+        server = Server(self.folder, self.root, **options)
+        self.servers.append(server)
+        if start:
+            server.start()
+        return server
+
+    def fill(self, server, count, prefix="old"):
+        for i in range(count):
+            server.put(f"{prefix}-{i:05}", f"text {i} of {prefix}")
+
+    def command(self, server, *arguments, timeout=30):
+        """An `engram` beside the server: (exit code, JSON)."""
+        result = subprocess.run([str(BINARIES / "engram"), *arguments, "--data-root",
+                                 str(self.root), "--json"], capture_output=True, text=True,
+                                env=server.environment(), timeout=timeout)
+        return result.returncode, json.loads(result.stdout)
+
+
+class Flag(ServerTest):
+    def step(self, server, model, rng, action):
+        """One action; `model` is id -> content or None once deleted."""
+        memory_id = f"m{rng.randrange(8)}"
+        if action == "write":
+            content = f"content {rng.randrange(10**9)}"
+            server.put(memory_id, content)
+            model[memory_id] = content
+        elif action == "delete":
+            reply = server.delete(memory_id)
+            known = model.get(memory_id) is not None
+            self.assertEqual(reply.status, 200 if known else 404, reply)
+            model[memory_id] = None
+        elif action in ("on", "off"):
+            server.flag(action == "on")
+        elif action == "restart":
+            self.assertEqual(server.stop(), 0, server.tail())
+            server.start()
+        elif action == "kill":
+            server.kill()
+            server.start()
+
+    def check(self, server, model, trace):
+        for memory_id, content in model.items():
+            reply = server.get(memory_id)
+            if content is None:
+                self.assertEqual(reply.status, 404, f"{trace}: {memory_id} returned: {reply}")
+            else:
+                self.assertEqual(reply.status, 200, f"{trace}: {memory_id}: {reply}")
+                self.assertEqual(reply.json["content"], content, f"{trace}: {memory_id}")
+        live = {i: c for i, c in model.items() if c is not None}
+        listed = {i: m["content"] for i, m in server.list_all().items()}
+        self.assertEqual(listed, live, trace)
+
+    def test_every_order_of_flips_serves_the_latest_value(self):
+        for seed in range(scaled(3, 30, 1)):
+            with self.subTest(seed=seed):
+                rng = random.Random(seed)
+                self.root = self.folder / f"data-{seed}"
+                self.root.mkdir()
+                server = self.server()
+                model, trace = {}, []
+                for _ in range(scaled(40, 80)):
+                    action = rng.choices(["write", "delete", "on", "off", "restart", "kill"],
+                                         [10, 4, 4, 4, 1, 1])[0]
+                    trace.append(action)
+                    self.step(server, model, rng, action)
+                    self.check(server, model, f"seed {seed}: {' '.join(trace)}")
+                self.assertEqual(server.stop(), 0, server.tail())
+
+    def test_what_was_written_off_and_updated_on_is_the_latest_after_off(self):
+        server = self.server()
+        server.put("a", "off 1")
+        server.flag(True)
+        self.assertEqual(server.get("a").json["content"], "off 1")
+        server.put("a", "on 2")
+        server.put("b", "on 2")
+        server.flag(False)
+        self.assertEqual(server.get("a").json["content"], "on 2")
+        server.put("a", "off 3")
+        server.delete("b")
+        server.flag(True)
+        self.assertEqual(server.get("a").json["content"], "off 3")
+        self.assertEqual(server.get("b").status, 404)
+        server.wait_drained()
+        view = server.get("a", "?view=dual").json
+        self.assertEqual((view["content"], view["format"]), ("off 3", "dual"))
+
+    def test_the_flag_survives_a_kill_and_governs_new_spaces(self):
+        server = self.server()
+        server.flag(True)
+        server.kill()
+        server.start()
+        self.assertEqual(server.ok("GET", "/api/v1/admin/features"), {"dual_memory_types": True})
+        server.put("x", "text", space="another")
+        self.assertEqual(server.migration("another")["mode"], "dual")
+        server.flag(False)
+        self.assertEqual(server.migration("another")["mode"], "legacy")
+        server.stop()
+        server.start()
+        self.assertEqual(server.ok("GET", "/api/v1/admin/features"), {"dual_memory_types": False})
+
+    def test_it_is_in_effect_in_every_space_when_it_is_answered(self):
+        server = self.server()
+        spaces = [f"space-{i:02}" for i in range(20)]
+        for space in spaces:
+            server.put("x", "text", space=space)
+        began = time.monotonic()
+        server.flag(True)
+        self.assertLess(time.monotonic() - began, 5)
+        for space in spaces:
+            self.assertEqual(server.migration(space)["mode"], "dual")
+
+    def test_refusals(self):
+        server = self.server()
+        post = lambda body: server.call("POST", "/api/v1/admin/features", body)
+        self.assertEqual(post({"no_such_flag": True}).status, 400)
+        self.assertEqual(post({"dual_memory_types": True, "no_such_flag": True}).status, 400)
+        self.assertEqual(post({"dual_memory_types": "yes"}).status, 422)
+        self.assertEqual(post([]).status, 422)
+        self.assertEqual(server.ok("GET", "/api/v1/admin/features"), {"dual_memory_types": False})
+        migration = lambda body: server.call("POST", "/api/v1/admin/migration", body)
+        self.assertEqual(migration({"speed": 1}).status, 400)
+        self.assertEqual(migration({"rate_limit": -1}).status, 422)
+        self.assertEqual(migration({"action": "explode"}).status, 400)
+        self.assertEqual(migration({"action": "online", "space": "no-such"}).status, 404)
+        server.stop()
+        server.env["ENGRAM_FEATURES_DUAL_MEMORY_TYPES"] = "true"
+        server.start()
+        reply = post({"dual_memory_types": False})
+        self.assertEqual(reply.status, 409, reply)
+        self.assertIn("ENGRAM_FEATURES_DUAL_MEMORY_TYPES", reply.body.decode())
+        self.assertEqual(server.ok("GET", "/api/v1/admin/features"), {"dual_memory_types": True})
+
+    def test_off_is_refused_once_a_space_is_finalized(self):
+        server = self.server()
+        server.put("a", "text")
+        server.put("b", "text", space="other")
+        server.flag(True)
+        server.wait_drained()
+        server.wait_drained("other")
+        server.stop()
+        self.run_ok("compact", "--finalize", "--space=other")
+        server.start()
+        reply = server.call("POST", "/api/v1/admin/features", {"dual_memory_types": False})
+        self.assertEqual(reply.status, 409, reply)
+        self.assertIn("other", reply.body.decode())
+        self.assertEqual(server.ok("GET", "/api/v1/admin/features"), {"dual_memory_types": True})
+        self.assertEqual(server.migration()["mode"], "dual")
+        self.assertEqual(server.migration("other")["mode"], "finalized")
+
+
+class Migrator(ServerTest):
+    def test_history_is_converted_and_verified(self):
+        server = self.server()
+        self.fill(server, scaled(300, 5000))
+        before = server.migration()
+        self.assertEqual((before["mode"], before["phase"]), ("legacy", "off"))
+        self.assertEqual(before["remaining_old"], before["count"])
+        server.flag(True)
+        after = server.wait_drained()
+        self.assertEqual(after["digest"], before["digest"])
+        self.assertEqual(after["converted"], before["count"])
+        self.assertTrue(after["digest_matches"], after)
+        server.stop()
+        self.assertTrue(self.run_json("verify", "--full")["ok"])
+
+    def test_pause_is_no_conversion_and_is_read_back_also_after_a_restart(self):
+        server = self.server()
+        self.fill(server, 200)
+        self.assertTrue(server.knobs(paused=True)["paused"])
+        server.flag(True)
+        before = server.migration()
+        self.assertEqual(before["throttle"]["reason"], "paused")
+        self.assertIsNotNone(before["throttle"]["since"])
+        io = self.written_bytes(server)
+        time.sleep(1.5)
+        self.assertEqual(server.migration()["remaining_old"], before["remaining_old"])
+        self.assertEqual(self.written_bytes(server), io, "a paused migrator wrote")
+        server.stop()
+        server.start()
+        self.assertTrue(server.ok("GET", "/api/v1/admin/migration")["knobs"]["paused"])
+        time.sleep(0.5)
+        self.assertEqual(server.migration()["remaining_old"], before["remaining_old"])
+        code, answer = self.command(server, "migrate-dual", "resume")
+        self.assertEqual(code, 0, answer)
+        server.wait_drained()
+
+    def written_bytes(self, server):
+        for line in pathlib.Path(f"/proc/{server.process.pid}/io").read_text().splitlines():
+            if line.startswith("write_bytes:"):
+                return int(line.split()[1])
+
+    def test_the_rate_limit_holds_and_is_read_back(self):
+        server = self.server()
+        self.fill(server, 300)
+        code, answer = self.command(server, "migrate-dual", "throttle", "--rate-limit", "100")
+        self.assertEqual(code, 0, answer)
+        self.assertEqual(server.ok("GET", "/api/v1/admin/migration")["knobs"]["rate_limit"], 100)
+        began = time.monotonic()
+        server.flag(True)
+        status = server.wait_migration(
+            lambda s: s["throttle"]["reason"] == "rate limit", "no reason is shown")
+        self.assertIsNotNone(status["throttle"]["since"])
+        server.wait_migration(lambda s: s["remaining_old"] == 0, "not converted")
+        self.assertGreater(time.monotonic() - began, 2.5, "300 records at 100/s")
+        server.knobs(rate_limit=0)
+        server.wait_drained()
+
+    def test_idle_it_uses_no_cpu(self):
+        server = self.server()
+        self.fill(server, 100)
+        server.flag(True)
+        server.wait_drained()
+        time.sleep(1.5)
+        before = server.cpu_seconds()
+        time.sleep(3)
+        self.assertLessEqual(server.cpu_seconds() - before, 0.02)
+
+    def test_without_the_history_scan_what_is_written_is_converted_by_tailing(self):
+        server = self.server()
+        self.fill(server, 50, "before")
+        server.knobs(history_scan=False)
+        self.fill(server, 50, "while")
+        status = server.wait_migration(lambda s: s["converted"] >= 50, "nothing is tailed")
+        self.assertEqual(status["mode"], "legacy")
+        self.assertEqual(status["remaining_old"], 50, "history is not scanned")
+        for i in (0, 49):
+            self.assertEqual(server.get(f"while-{i:05}", "?view=dual").json["format"], "dual")
+
+    def test_a_new_process_goes_on(self):
+        server = self.server()
+        self.fill(server, 400)
+        server.knobs(rate_limit=200)
+        server.flag(True)
+        server.wait_migration(lambda s: 0 < s["remaining_old"] < 400, "it has not begun")
+        server.kill()
+        server.start()
+        server.wait_migration(lambda s: s["remaining_old"] < 400, "it began anew")
+        server.knobs(rate_limit=0)
+        server.wait_drained()
+
+    def test_progress_is_streamed(self):
+        server = self.server()
+        self.fill(server, 200)
+        with contextlib.closing(socket.create_connection(("127.0.0.1", server.port))) as stream:
+            stream.settimeout(30)
+            stream.sendall(b"GET /api/v1/stream/migration HTTP/1.1\r\nHost: x\r\n\r\n")
+            server.flag(True)
+            text = b""
+            while b'"phase":"complete"' not in text:
+                piece = stream.recv(65536)
+                self.assertTrue(piece, f"the stream ended: {text[-500:]}")
+                text += piece
+        self.assertIn(b"text/event-stream", text)
+        self.assertIn(b"event: knobs", text)
+        self.assertIn(b"event: migration", text)
+
+
+class Guided(ServerTest):
+    def watch(self, server, until, deadline=60):
+        """The modes seen on the way."""
+        seen = []
+        began = time.monotonic()
+        while time.monotonic() - began < deadline:
+            status = server.migration()
+            if not seen or seen[-1] != status["mode"]:
+                seen.append(status["mode"])
+            self.assertNotEqual(status["phase"], "failed", status)
+            if until(status):
+                return seen
+            time.sleep(0.01)
+        raise AssertionError(f"not within {deadline} s: {seen} {server.migration()}\n{server.tail()}")
+
+    def done(self, status):
+        return status["mode"] == "dual" and status["online_step"] is None
+
+    def test_it_goes_through_every_mode_and_stays_there(self):
+        server = self.server()
+        self.fill(server, 200)
+        digest = server.migration()["digest"]
+        server.ok("POST", "/api/v1/admin/migration", {"action": "online", "space": "default"})
+        seen = self.watch(server, self.done)
+        self.assertEqual([m for m in seen if m != "legacy"], ["dual_write", "shadow", "dual"])
+        status = server.wait_drained()
+        self.assertEqual(status["digest"], digest)
+        server.stop()
+        server.start()
+        self.assertEqual(server.migration()["mode"], "dual", "the flag is off: it keeps its mode")
+        server.flag(True)
+        server.flag(False)
+        self.assertEqual(server.migration()["mode"], "legacy", "the flag was turned: it follows")
+
+    def test_it_is_resumed_wherever_it_was_killed(self):
+        server = self.server()
+        self.fill(server, 200)
+        digest = server.migration()["digest"]
+        server.ok("POST", "/api/v1/admin/migration", {"action": "online"})
+        for mode in ("dual_write", "shadow"):
+            self.watch(server, lambda status: status["mode"] == mode)
+            server.kill()
+            server.start()
+            self.assertIn(server.migration()["mode"], (mode, "shadow"))
+        self.watch(server, self.done)
+        self.assertEqual(server.wait_drained()["digest"], digest)
+
+    def test_the_command_drives_it_until_it_is_done(self):
+        server = self.server()
+        self.fill(server, 200)
+        code, answer = self.command(server, "migrate-dual", "--mode", "online", timeout=120)
+        self.assertEqual(code, 0, answer)
+        self.assertEqual(server.migration()["mode"], "dual")
+        self.assertEqual(server.migration()["remaining_old"], 0)
+
+
+class Upstream(ServerTest):
+    """Pointed at a directory that an upstream server wrote."""
+
+    def prepare(self, fixture):
+        shutil.copytree(FIXTURES / fixture / "data", self.root, dirs_exist_ok=True)
+        for path in [self.root, *self.root.rglob("*")]:
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        return json.loads((FIXTURES / fixture / "manifest.json").read_text())
+
+    def expected(self, fixture):
+        """space -> id -> content, as the offline migration has them."""
+        root = self.folder / "offline"
+        shutil.copytree(FIXTURES / fixture / "data", root)
+        for path in [root, *root.rglob("*")]:
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        result = engram("migrate-dual", "--source", root, "--data-root", root, "--json")
+        self.assertEqual(result.code, 0, result)
+        found = {}
+        for space in result.json["spaces"]:
+            listed = engram("memory", "list", "--jsonl", "--data-root", root,
+                            f"--space={space['space']}")
+            records = [json.loads(line) for line in listed.out.splitlines()]
+            found[space["space"]] = ({r["id"]: r["content"] for r in records},
+                                     space["digest"]["after"])
+        return found
+
+    def check_arrival(self, fixture, flag):
+        expected = self.expected(fixture)
+        self.prepare(fixture)
+        source = tree_hash(self.root)
+        server = self.server(start=False, env={
+            "ENGRAM_FEATURES_DUAL_MEMORY_TYPES": "true" if flag else "false",
+            "ENGRAM_MIGRATION_RATE_LIMIT": "100"})
+        self.assertLess(server.start(), 2)
+        waited = 0
+        for space, (records, _) in expected.items():
+            headers = {"X-Memory-Space": space}
+            for memory_id, content in records.items():
+                path = "/api/v1/memories/" + memory_id
+                deadline = time.monotonic() + 60
+                while True:
+                    reply = server.call("GET", path, headers=headers)
+                    self.assertIn(reply.status, (200, 503), f"{space}/{memory_id}: {reply}")
+                    if reply.status == 200:
+                        break
+                    self.assertIsNotNone(reply.headers["Retry-After"])
+                    waited += 1
+                    self.assertLess(time.monotonic(), deadline, server.tail())
+                    time.sleep(0.02)
+                self.assertEqual(reply.json["content"], content)
+        for space, (records, digest) in expected.items():
+            status = server.wait_migration(lambda s: s["phase"] != "ingest", "it never arrived",
+                                           space)
+            if flag:
+                status = server.wait_drained(space)
+                self.assertEqual(status["mode"], "dual")
+            self.assertEqual(status["count"], len(records))
+            self.assertEqual(status["digest"], digest)
+            unknown = server.call("GET", "/api/v1/memories/no-such-id",
+                                  headers={"X-Memory-Space": space})
+            self.assertEqual(unknown.status, 404)
+        server.stop()
+        left = [entry for entry in tree_hash(self.root)
+                if "/dual" not in "/" + entry[0] and not entry[0].startswith(".engram")]
+        self.assertEqual([e for e in left if e in source], source, "upstream's files changed")
+        return waited
+
+    def test_it_is_served_while_it_comes_in(self):
+        waited = self.check_arrival("plain", flag=False)
+        self.assertGreater(waited, 0, "nothing was asked for before it was in: the test is too slow")
+
+    def test_with_the_flag_on_it_is_converted(self):
+        self.check_arrival("plain", flag=True)
+
+    def test_every_space_and_the_legacy_layout(self):
+        self.check_arrival("spaces", flag=True)
+
+    def test_the_legacy_layout_goes_to_the_default_space(self):
+        self.check_arrival("legacy-e2", flag=False)
+
+    def test_a_kill_while_it_comes_in_loses_nothing(self):
+        expected = self.expected("plain")
+        self.prepare("plain")
+        server = self.server(start=False, env={"ENGRAM_MIGRATION_RATE_LIMIT": "50"})
+        for _ in range(3):
+            server.start()
+            time.sleep(0.4)
+            server.kill()
+        del server.env["ENGRAM_MIGRATION_RATE_LIMIT"]
+        server.start()
+        records, digest = expected["default"]
+        status = server.wait_migration(lambda s: s["phase"] != "ingest" and s["count"] > 0, "arrival")
+        self.assertEqual((status["count"], status["digest"]), (len(records), digest))
+
+
+class Outside(ServerTest):
+    """What is seen without disturbing anything."""
+
+    def test_a_stopped_server_is_still_readable(self):
+        server = self.server()
+        self.fill(server, 100)
+        server.flag(True)
+        server.wait_drained()
+        server.knobs(rate_limit=777)
+        time.sleep(1.2)
+        live = server.migration()
+        server.process.send_signal(signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            code, answer = self.command(server, "migrate-dual", "status")
+            self.assertLess(time.monotonic() - began, 2.5)
+            space = answer["spaces"][0]
+            for key in ("mode", "phase", "count", "remaining_old", "converted", "digest", "lsn"):
+                self.assertEqual(space[key], live[key], key)
+            self.assertEqual(space["rate_limit"], 777)
+            began = time.monotonic()
+            code, answer = self.command(server, "status")
+            self.assertLess(time.monotonic() - began, 2.5)
+            self.assertEqual((code, answer["status"]), (1, "unresponsive"), answer)
+        finally:
+            server.process.send_signal(signal.SIGCONT)
+        self.assertEqual(server.get("old-00000").status, 200)
+
+    def test_looking_changes_no_byte(self):
+        server = self.server()
+        self.fill(server, 100)
+        server.flag(True)
+        server.wait_drained()
+        time.sleep(1.2)
+        contents = lambda: [e for e in tree_hash(self.root)
+                            if not e[0].endswith(("lock.mdb", "/control"))]
+        before = contents()
+        for path in ("/metrics/prometheus", "/metrics", "/health", "/api/v1/system/health",
+                     "/api/v1/system/introspect", "/api/v1/admin/migration",
+                     "/api/v1/admin/features", "/api/v1/admin/config"):
+            self.assertEqual(server.call("GET", path).status, 200, path)
+        self.command(server, "migrate-dual", "status")
+        self.command(server, "status")
+        time.sleep(0.7)
+        self.assertEqual(contents(), before)
+
+    def test_health_has_true_numbers(self):
+        server = self.server()
+        self.fill(server, 10)
+        health = server.ok("GET", "/api/v1/system/health")
+        self.assertEqual(health["status"], "healthy", health)
+        self.assertEqual([s["memories"] for s in health["spaces"] if s["space"] == "default"], [10])
+        for check in health["checks"]:
+            for key in ("name", "type", "status", "message", "latency_seconds",
+                        "consecutive_failures", "consecutive_successes"):
+                self.assertIn(key, check)
+        self.assertEqual(server.call("GET", "/api/v1/system/health?space=..").status, 422)
+        self.assertEqual(server.ok("GET", "/health")["service"], "engram")
+        self.assertEqual(server.call("GET", "/health/alive").body, b"")
+        self.assertEqual(server.ok("GET", "/health/spreading")["name"], "spreading")
+
+    def test_the_exposition_is_well_formed_and_only_rises(self):
+        server = self.server()
+        scrape = lambda: Exposition(server.call("GET", "/metrics/prometheus").body.decode())
+        reply = server.call("GET", "/metrics/prometheus")
+        self.assertEqual(reply.headers["Content-Type"], "text/plain; version=0.0.4")
+        self.fill(server, 50)
+        first = scrape()
+        expected = {
+            "engram_migration_progress_ratio": "gauge",
+            "engram_migration_nodes_migrated_total": "counter",
+            "engram_migration_batch_duration_seconds": "histogram",
+            "engram_migration_memory_usage_bytes": "gauge",
+            "engram_migration_checkpoint_writes_total": "counter",
+            "engram_tier_size_bytes": "gauge",
+            "engram_tier_capacity_bytes": "gauge",
+            "engram_wal_lag_seconds": "gauge",
+            "engram_wal_recovery_successes_total": "counter",
+            "engram_wal_recovery_duration_seconds": "summary",
+            "engram_memory_operation_duration_seconds": "histogram",
+            "engram_http_request_duration_seconds": "histogram",
+            "engram_mode_gate_wait_seconds": "histogram",
+            "engram_digest_match": "gauge",
+            "engram_quarantined_records": "gauge",
+            "engram_migration_throttled": "gauge",
+            "process_resident_memory_bytes": "gauge",
+            "process_cpu_seconds_total": "counter",
+        }
+        for name, kind in expected.items():
+            self.assertEqual(first.types.get(name), kind, name)
+        self.assertEqual(first.value("engram_migration_progress_ratio", space="default"), 0)
+        self.assertEqual(first.value("engram_dual_memory_types"), 0)
+        server.flag(True)
+        server.wait_drained()
+        self.fill(server, 50, "new")
+        second = scrape()
+        second.check_rose_from(first)
+        self.assertEqual(second.value("engram_migration_progress_ratio", space="default"), 1)
+        self.assertEqual(second.value("engram_digest_match", space="default"), 1)
+        self.assertEqual(second.value("engram_memories", space="default", format="dual"), 100)
+        self.assertEqual(second.value("engram_memories", space="default", format="old"), 0)
+        self.assertEqual(second.value("engram_dual_memory_types"), 1)
+        self.assertGreater(second.value("engram_migration_checkpoint_writes_total"), 0)
+        self.assertGreaterEqual(
+            second.value("engram_memory_operation_duration_seconds_count", operation="remember"), 100)
+        windows = server.ok("GET", "/metrics")["snapshot"]
+        self.assertEqual(windows["schema_version"], "1.1.0")
+        metric = windows["five_minutes"]["engram_http_request_duration_seconds"]
+        self.assertEqual(set(metric), {"count", "sum", "mean", "min", "max", "p50", "p90", "p99"})
+        self.assertGreater(metric["count"], 100)
+
+
+if __name__ == "__main__":
+    unittest.main()
