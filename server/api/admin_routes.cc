@@ -107,12 +107,13 @@ Response Migration(const ApiContext& context, const std::optional<std::string>& 
                          "list them with GET /api/v1/spaces");
   }
   json spaces = json::array();
+  const SchedulerKnobs knobs = context.scheduler.knobs();
   for (const SpaceMigration& status : context.scheduler.Spaces(space)) {
-    spaces.push_back(ToJson(status));
+    spaces.push_back(ToJson(status, knobs));
   }
   return Response::Json(200, Dump({{"ok", true},
                                    {"spaces", std::move(spaces)},
-                                   {"knobs", ToJson(context.scheduler.knobs())},
+                                   {"knobs", ToJson(knobs)},
                                    {kFlag, context.scheduler.dual_memory_types()}}));
 }
 

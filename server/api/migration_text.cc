@@ -9,7 +9,7 @@ nlohmann::json TextOrNull(const std::string& text) {
 
 }  // namespace
 
-nlohmann::json ToJson(const SpaceMigration& space) {
+nlohmann::json ToJson(const SpaceMigration& space, const SchedulerKnobs& knobs) {
   nlohmann::json json = {
       {"space", space.space},
       {"mode", space.mode == 0 ? nlohmann::json(nullptr) : nlohmann::json(ModeName(space.mode))},
@@ -27,6 +27,9 @@ nlohmann::json ToJson(const SpaceMigration& space) {
       {"digest_matches", space.digest_matches},
       {"online_step", TextOrNull(space.online_step)},
       {"error", TextOrNull(space.error)}};
+  json["paused"] = knobs.paused;
+  json["rate_limit"] = knobs.rate_limit;
+  json["history_scan"] = knobs.history_scan;
   json["throttle"] = {{"reason", TextOrNull(space.throttle_reason)},
                       {"since", TextOrNull(space.throttle_since)}};
   return json;

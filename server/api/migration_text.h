@@ -10,7 +10,7 @@
 namespace engram::server {
 
 // The object of `migrate-dual status --json`; unknown parts are null.
-nlohmann::json ToJson(const SpaceMigration& space);
+nlohmann::json ToJson(const SpaceMigration& space, const SchedulerKnobs& knobs);
 nlohmann::json ToJson(const SchedulerKnobs& knobs);
 // Invalid UTF-8 (of a file name in an error) is replaced, never thrown.
 std::string Dump(const nlohmann::json& json);

@@ -60,12 +60,13 @@ class MigrationStream final : public Stream {
 
  protected:
   void Add(uint64_t, std::string* out) override {
-    json knobs = ToJson(scheduler_.knobs());
+    const SchedulerKnobs in_effect = scheduler_.knobs();
+    json knobs = ToJson(in_effect);
     knobs["dual_memory_types"] = scheduler_.dual_memory_types();
     if (knobs != knobs_) Send("knobs", knobs, out);
     knobs_ = std::move(knobs);
     for (const SpaceMigration& space : scheduler_.Spaces(space_)) {
-      json status = ToJson(space);
+      json status = ToJson(space, in_effect);
       json& sent = sent_[space.space];
       if (status == sent) continue;
       Send("migration", status, out);
