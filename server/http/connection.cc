@@ -27,6 +27,7 @@ constexpr size_t kEventsBufferBytesMax = 1u << 20;
 constexpr uint64_t kEventsHeartbeatNs = 15 * kNsPerS;
 constexpr size_t kRequestIdBytesMax = 64;
 constexpr size_t kKeptCapacityBytes = 4096;
+constexpr uint64_t kUncountedSizeBytes = 64u << 10;  // what every connection may hold
 
 // A client's own request id is taken if it cannot disturb a log line.
 bool IsUsableRequestId(std::string_view id) {
@@ -37,10 +38,9 @@ bool IsUsableRequestId(std::string_view id) {
          });
 }
 
-Response Overloaded() {
-  Response response =
-      ErrorResponse(503, "MEMORY_CLUSTER_UNAVAILABLE", "too many requests are waiting",
-                    "try again in a second, from fewer connections");
+Response Overloaded(std::string_view message) {
+  Response response = ErrorResponse(503, "MEMORY_CLUSTER_UNAVAILABLE", message,
+                                    "try again in a second, from fewer connections");
   response.headers.emplace_back("Retry-After", "1");
   return response;
 }
@@ -76,6 +76,7 @@ void Connection::Start() {
 void Connection::Close() {
   if (phase_ == Phase::kClosed) return;
   phase_ = Phase::kClosed;
+  Hold(0);
   thread_.Remove(place_, in_waiting_list_);
   thread_.context().connections.fetch_sub(1, std::memory_order_relaxed);
   if (events_timer_ != nullptr) events_timer_->cancel();
@@ -127,6 +128,15 @@ void Connection::SetPhase(Phase phase, uint64_t deadline_ns) {
     thread_.MoveToBusy(place_);
   }
   in_waiting_list_ = waits;
+}
+
+bool Connection::Hold(uint64_t size_bytes) {
+  if (size_bytes < kUncountedSizeBytes) size_bytes = 0;
+  if (size_bytes == held_size_bytes_) return true;
+  const uint64_t change = size_bytes - held_size_bytes_;  // modulo 2^64, as the sum is
+  held_size_bytes_ = size_bytes;
+  const uint64_t total = thread_.context().held_size_bytes.fetch_add(change) + change;
+  return total <= options_.held_size_bytes_max || size_bytes == 0;
 }
 
 uint64_t Connection::AfterMs(uint64_t ms) const { return MonotonicNowNs() + ms * kNsPerMs; }
@@ -188,6 +198,11 @@ void Connection::ServeBuffered(std::string_view bytes) {
     const State before = parser_.state();
     bytes.remove_prefix(parser_.Feed(bytes));
     const State after = parser_.state();
+    if (!Hold(parser_.request().body.capacity())) {
+      close_after_send_ = true;
+      Send(Overloaded("too much is being sent at once"));
+      break;
+    }
     if (header_begun_ns_ == 0 && parser_.size_bytes() > 0) header_begun_ns_ = MonotonicNowNs();
     if (after == before) break;
     if (after == State::kFailed) {
@@ -309,7 +324,7 @@ void Connection::HandOver() {
   });
   if (accepted) return;
   SetPhase(Phase::kReading, deadline_ns_);
-  Send(Overloaded());
+  Send(Overloaded("too many requests are waiting"));
 }
 
 void Connection::OnHandled() {
@@ -354,6 +369,8 @@ void Connection::Send(Response response) {
     Close();
   } else if (done) {
     OnSent();
+  } else if (!Hold(held_size_bytes_ + out_body_.size())) {
+    Close();
   } else {
     SetPhase(Phase::kWriting,
              AfterMs(options_.body_deadline_ms +
@@ -416,6 +433,7 @@ void Connection::OnSent() {
   Release(&out_head_);
   Release(&out_body_);
   out_offset_ = 0;
+  Hold(0);
   if (events_ != nullptr) {
     StartEvents();
     return;

@@ -72,6 +72,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void FlushEvents();
 
   void SetPhase(Phase phase, uint64_t deadline_ns);
+  bool Hold(uint64_t size_bytes);  // false: that is more than the listener has left
   uint64_t AfterMs(uint64_t ms) const;
   std::string LocalOrigin() const;
 
@@ -86,6 +87,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   uint64_t header_begun_ns_ = 0;  // 0: no byte of the next request yet
   uint64_t received_ns_ = 0;      // the request was whole
   bool wait_readable_armed_ = false;
+
+  uint64_t held_size_bytes_ = 0;  // this connection's part of the listener's
 
   RequestParser parser_;
   std::string pending_;  // received and not parsed yet

@@ -33,6 +33,7 @@ struct ServeContext {
   WorkerPool& pool;
   bool listens_on_any_address = false;
   std::atomic<uint32_t> connections{0};
+  std::atomic<uint64_t> held_size_bytes{0};
   std::atomic<bool> draining{false};
 };
 

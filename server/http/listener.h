@@ -22,6 +22,9 @@ struct ListenerOptions {
   uint32_t connections_max = 4096;             // above it the longest idle connection is closed
   uint32_t header_size_bytes_max = 64u << 10;  // request line (16 KB targets must work) and headers
   uint64_t body_size_bytes_max = 2u << 20;
+  // Bodies that arrive and responses that are not taken, of all connections together: beyond it a
+  // body is answered with 503, and a client that does not read is closed.
+  uint64_t held_size_bytes_max = 512u << 20;
   uint32_t header_deadline_ms = 10'000;
   uint32_t body_deadline_ms = 30'000;
   uint32_t idle_deadline_ms = 75'000;

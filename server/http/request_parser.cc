@@ -47,6 +47,7 @@ constexpr std::array kSingleHeaders = {
 
 // Bodies grow as they arrive; a declared length alone allocates no more than this.
 constexpr size_t kBodyReserveBytes = 64u << 10;
+constexpr size_t kBodyKeptBytes = 16u << 10;  // by an idle connection, for its next request
 
 }  // namespace
 
@@ -115,7 +116,7 @@ void RequestParser::Reset() {
   request_.headers.clear();
   request_.may_block = true;
   request_.body.clear();
-  if (request_.body.capacity() > kBodyReserveBytes) request_.body.shrink_to_fit();
+  if (request_.body.capacity() > kBodyKeptBytes) request_.body.shrink_to_fit();
   request_.request_id.clear();
   target_.clear();
   raw_path_ = {};

@@ -519,6 +519,26 @@ TEST_F(ListenerTest, AFullQueueAnswersTryAgain) {
   EXPECT_EQ(queued.Receive()->body, "held");
 }
 
+TEST_F(ListenerTest, WhatAllClientsSendTogetherIsBounded) {
+  options_.held_size_bytes_max = 1u << 20;
+  Start();
+  const std::string half = std::string(700'000, 'x');
+  const std::string head =
+      "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(half.size() + 1) +
+      "\r\n\r\n";
+  HttpClient first(port()), second(port());
+  ASSERT_TRUE(first.Send(head + half));
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  ASSERT_TRUE(second.Send(head + half));
+  const auto refused = second.Receive();
+  ASSERT_TRUE(refused.has_value());
+  EXPECT_EQ(refused->status, 503);
+  EXPECT_EQ(refused->headers.at("retry-after"), "1");
+  EXPECT_EQ(first.Ask("y")->body.size(), half.size() + 1);
+  // What was held is given back.
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(Ask(Post("/echo", half))->status, 201);
+}
+
 // ---- Access
 
 TEST_F(ListenerTest, TheKeyIsAskedForExceptWhereNoneIsNeeded) {
