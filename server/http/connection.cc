@@ -1,5 +1,7 @@
 #include "server/http/connection.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -77,6 +79,7 @@ void Connection::Close() {
   if (phase_ == Phase::kClosed) return;
   phase_ = Phase::kClosed;
   Hold(0);
+  if (counted_as_stream_) thread_.context().streams.fetch_sub(1);
   thread_.Remove(place_, in_waiting_list_);
   thread_.context().connections.fetch_sub(1, std::memory_order_relaxed);
   if (events_timer_ != nullptr) events_timer_->cancel();
@@ -339,6 +342,9 @@ void Connection::OnHandled() {
 // Afterwards the phase is kReading if the response is out and the connection goes on.
 void Connection::Send(Response response) {
   Request& request = parser_.request();
+  if (response.events != nullptr && !AdmitStream()) {
+    response = Overloaded("too many streams are open");
+  }
   if (request.request_id.empty()) request.request_id = thread_.NextRequestId();
   const bool whole = parser_.state() == RequestParser::State::kComplete;
   if (!whole || !parser_.keep_alive() || response.events != nullptr ||
@@ -481,10 +487,25 @@ void Connection::Discard() {
 
 // ---- Streaming
 
+// A stream gives way to nobody, so only some connections may be one.
+bool Connection::AdmitStream() {
+  ServeContext& context = thread_.context();
+  if (context.streams.fetch_add(1) < std::max(options_.connections_max / 4, 1u)) {
+    counted_as_stream_ = true;
+    return true;
+  }
+  context.streams.fetch_sub(1);
+  return false;
+}
+
 void Connection::StartEvents() {
   events_timer_ = std::make_unique<boost::asio::steady_timer>(thread_.io());
   events_sent_ns_ = MonotonicNowNs();
   SetPhase(Phase::kStreaming, kNever);
+  // A client that vanished acknowledges no heartbeat.
+  const int vanished_ms = static_cast<int>(options_.body_deadline_ms);
+  ::setsockopt(socket_.native_handle(), IPPROTO_TCP, TCP_USER_TIMEOUT, &vanished_ms,
+               sizeof vanished_ms);
   WaitReadable();  // tells when the client goes
   PollEvents();
 }

@@ -72,6 +72,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void FlushEvents();
 
   void SetPhase(Phase phase, uint64_t deadline_ns);
+  bool AdmitStream();
   bool Hold(uint64_t size_bytes);  // false: that is more than the listener has left
   uint64_t AfterMs(uint64_t ms) const;
   std::string LocalOrigin() const;
@@ -105,6 +106,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::unique_ptr<boost::asio::steady_timer> events_timer_;
   uint64_t events_sent_ns_ = 0;
   bool events_ended_ = false;
+  bool counted_as_stream_ = false;
 };
 
 }  // namespace engram::server

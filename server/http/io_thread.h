@@ -34,6 +34,7 @@ struct ServeContext {
   bool listens_on_any_address = false;
   std::atomic<uint32_t> connections{0};
   std::atomic<uint64_t> held_size_bytes{0};
+  std::atomic<uint32_t> streams{0};
   std::atomic<bool> draining{false};
 };
 

@@ -80,6 +80,7 @@ class HttpClient {
     while (buffer_.empty() && !closed_ && std::chrono::steady_clock::now() < end) Fill(10);
     return closed_ && buffer_.empty();
   }
+  bool was_reset() const { return reset_; }
   // What has come and was not returned yet, after waiting for `text` to be in it.
   std::string ReceiveUntil(std::string_view text, int timeout_ms = 5000) {
     while (buffer_.find(text) == std::string::npos && Fill(timeout_ms)) {
@@ -112,6 +113,7 @@ class HttpClient {
     const ssize_t size = ::recv(fd_, bytes, sizeof bytes, 0);
     if (size <= 0) {
       closed_ = true;
+      reset_ = size < 0;
       return false;
     }
     buffer_.append(bytes, static_cast<size_t>(size));
@@ -121,6 +123,7 @@ class HttpClient {
   int fd_;
   bool connected_ = false;
   bool closed_ = false;
+  bool reset_ = false;
   std::string buffer_;
 };
 
