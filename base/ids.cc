@@ -2,6 +2,7 @@
 
 #include "base/coding.h"
 #include "base/crypto.h"
+#include "base/utf8.h"
 
 namespace engram {
 namespace {
@@ -11,35 +12,6 @@ constexpr size_t kSpaceIdSizeMax = 64;
 
 bool IsSpaceIdByte(char c) {
   return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
-}
-
-// Every code point with the Unicode property White_Space, as UTF-8: what upstream's trim() drops.
-constexpr std::string_view kWhitespace[] = {
-    "\t",           "\n",           "\v",           "\f",           "\r",           " ",
-    "\xC2\x85",     "\xC2\xA0",     "\xE1\x9A\x80", "\xE2\x80\x80", "\xE2\x80\x81", "\xE2\x80\x82",
-    "\xE2\x80\x83", "\xE2\x80\x84", "\xE2\x80\x85", "\xE2\x80\x86", "\xE2\x80\x87", "\xE2\x80\x88",
-    "\xE2\x80\x89", "\xE2\x80\x8A", "\xE2\x80\xA8", "\xE2\x80\xA9", "\xE2\x80\xAF", "\xE2\x81\x9F",
-    "\xE3\x80\x80"};
-
-// One white-space code point off either end; false if there was none.
-bool TrimOnce(std::string_view* text) {
-  for (std::string_view space : kWhitespace) {
-    if (text->starts_with(space)) {
-      text->remove_prefix(space.size());
-      return true;
-    }
-    if (text->ends_with(space)) {
-      text->remove_suffix(space.size());
-      return true;
-    }
-  }
-  return false;
-}
-
-std::string_view TrimWhitespace(std::string_view text) {
-  while (TrimOnce(&text)) {
-  }
-  return text;
 }
 
 int HexValue(char c) {

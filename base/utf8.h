@@ -10,6 +10,10 @@ namespace engram {
 bool IsValidUtf8(Bytes bytes);
 inline bool IsValidUtf8(std::string_view text) { return IsValidUtf8(AsBytes(text)); }
 
+// Without the outer white space, as Rust's trim() takes it off: every code point of the property
+// White_Space.
+std::string_view TrimWhitespace(std::string_view text);
+
 }  // namespace engram
 
 #endif  // ENGRAM_BASE_UTF8_H_

@@ -38,15 +38,18 @@ class SpaceRegistry {
  public:
   struct Options {
     uint32_t max_open_spaces = 256;
-    std::function<uint32_t()> mode_for_new;           // ENGRAM_SE_MODE_* that a new space starts in
-    std::function<void(const SpaceHandle&)> opened;   // told of each opening, before anyone uses it
-    std::function<void(const SpaceHandle&)> written;  // told of each write
+    std::function<uint32_t()> mode_for_new =
+        nullptr;  // ENGRAM_SE_MODE_* that a new space starts in
+    std::function<void(const SpaceHandle&)> opened =
+        nullptr;  // told of each opening, before anyone uses it
+    std::function<void(const SpaceHandle&)> written = nullptr;  // told of each write
     // Told that the named space is about to be closed, with its last handle: what hangs on the
     // space (a migrator) must be gone when it returns. Never called under a lock.
-    std::function<void(ServedSpace&)> closing;
+    std::function<void(ServedSpace&)> closing = nullptr;
     // The folder of the spaces. What upstream left in it (<space>/wal/, and wal/ of the legacy
-    // layout, which belongs to `legacy_space`) counts as an `arriving` space.
-    std::string data_root;
+    // layout, which belongs to `legacy_space`) counts as a space; `opened` says whether it is
+    // `arriving`.
+    std::string data_root = "";
     std::string legacy_space = "default";
   };
   SpaceRegistry(std::shared_ptr<plugin::Engine> engine, Options options, Logger& logger);
@@ -55,7 +58,7 @@ class SpaceRegistry {
   // The space if it is open now, else null. Never waits.
   SpaceHandle FindOpen(std::string_view name);
   // For reads: null if there is no such space (an empty answer, never an error). A space of
-  // upstream's without a store gets one and is `arriving`. kBusy: `max_open_spaces` are in use.
+  // upstream's without a store gets one. kBusy: `max_open_spaces` are in use.
   Result<SpaceHandle> Find(std::string_view name);
   // For writes: made if it is not there. kInvalidArgument for a bad name; kBusy as above.
   Result<SpaceHandle> FindOrCreate(std::string_view name);
@@ -72,8 +75,14 @@ class SpaceRegistry {
 
  private:
   struct State;
+  struct Closer;
+  Result<SpaceHandle> Acquire(const std::string& name, bool create);
+  Result<SpaceHandle> OpenSlot(const std::string& name, bool create);
+  Result<std::unique_ptr<plugin::Space>> OpenStore(const std::string& name, bool create,
+                                                   bool from_upstream);
+
   std::shared_ptr<plugin::Engine> engine_;
-  std::unique_ptr<State> state_;
+  std::shared_ptr<State> state_;  // shared with the handles
 };
 
 // Around one or several writes: counts them in flight and reports them when it ends.

@@ -1,0 +1,50 @@
+#include "server/api/handling.h"
+
+#include <utility>
+
+namespace engram::server {
+
+void AddMeasured(const ApiContext& context, Router* router, std::string_view operation,
+                 Route route) {
+  route.handler = [&metrics = context.metrics, &clock = context.clock, operation,
+                   handler = std::move(route.handler)](const Request& request) {
+    const uint64_t start = clock.MonotonicNs();
+    Response response = handler(request);
+    if (!response.defer) {
+      metrics.RecordOperation(operation, clock.MonotonicNs() - start, response.status < 500);
+    }
+    return response;
+  };
+  router->Add(std::move(route));
+}
+
+TimePoint Now(Clock& clock) {
+  TimePoint now;
+  now.unix_seconds = clock.WallSeconds();
+  now.nanos = clock.WallNanos();
+  return now;
+}
+
+tl::expected<ReadSpace, Response> SpaceToRead(const ApiGroup& api, const Request& request,
+                                              const BodySpace& body, SpaceOrder order) {
+  const auto name = ChooseSpace(request, body, api.default_space, order);
+  if (!name) return tl::unexpected(ToResponse(name.error()));
+  if (SpaceHandle open = api.context.spaces.FindOpen(*name))
+    return ReadSpace{std::move(open), false};
+  if (!request.may_block) return ReadSpace{nullptr, true};
+  auto found = api.context.spaces.Find(*name);
+  if (!found.ok()) return tl::unexpected(StatusResponse(found.status()));
+  return ReadSpace{std::move(*found), false};
+}
+
+tl::expected<SpaceHandle, Response> SpaceToWrite(const ApiGroup& api, const Request& request,
+                                                 const BodySpace& body) {
+  const auto name = ChooseSpace(request, body, api.default_space);
+  if (!name) return tl::unexpected(ToResponse(name.error()));
+  if (SpaceHandle open = api.context.spaces.FindOpen(*name)) return open;
+  auto made = api.context.spaces.FindOrCreate(*name);
+  if (!made.ok()) return tl::unexpected(StatusResponse(made.status()));
+  return std::move(*made);
+}
+
+}  // namespace engram::server
