@@ -314,17 +314,20 @@ void AddGraphRoutes(const ApiContext& context, Router* router) {
                  [routes, handle](const Request& request) { return (*routes.*handle)(request); }});
   };
   const auto control = [&](std::string_view operation, Method method, const char* pattern,
-                           Handler handler) {
-    AddMeasured(context, router, operation,
-                {method, pattern, Execution::kBlocking, Guard::kControl, std::move(handler)});
+                           Handler handler, bool takes_json = false) {
+    AddMeasured(
+        context, router, operation,
+        {method, pattern, Execution::kBlocking, Guard::kControl, std::move(handler), takes_json});
   };
   read("edges", "/api/v1/memories/{id}/edges", &GraphRoutes::Edges);
   read("neighbours", "/api/v1/memories/{id}/neighbours", &GraphRoutes::Neighbours);
   read("neighbours", "/api/v1/memories/{id}/neighbors", &GraphRoutes::Neighbours);
   read("traverse", "/api/v1/memories/{id}/traverse", &GraphRoutes::Traverse);
   read("bindings", "/api/v1/memories/{id}/bindings", &GraphRoutes::Bindings);
-  control("edge_add", Method::kPost, "/api/v1/memories/{id}/edges",
-          [routes](const Request& request) { return routes->AddEdge(request); });
+  control(
+      "edge_add", Method::kPost, "/api/v1/memories/{id}/edges",
+      [routes](const Request& request) { return routes->AddEdge(request); },
+      /*takes_json=*/true);
   control("edge_remove", Method::kDelete, "/api/v1/memories/{id}/edges",
           [routes](const Request& request) {
             auto to = request.Query("to");

@@ -160,23 +160,6 @@ Refused ReadArray(std::string_view key, std::string_view expected, JsonValue& va
   return std::nullopt;
 }
 
-bool IsJsonContentType(std::string_view content_type) {
-  std::string type(WithoutBlanks(content_type.substr(0, content_type.find(';'))));
-  for (char& c : type) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return type == "application/json" ||
-         (type.starts_with("application/") && type.ends_with("+json"));
-}
-
-Refused CheckContentType(const Request& request) {
-  const auto content_type = request.Header("content-type");
-  if (content_type && IsJsonContentType(*content_type)) return std::nullopt;
-  return Refusal{415, "UNSUPPORTED_MEDIA_TYPE",
-                 content_type ? "The body is declared as '" + Shown(*content_type) +
-                                    "', expected 'application/json'."
-                              : "The body has no Content-Type, expected 'application/json'.",
-                 "Send the header 'Content-Type: application/json'."};
-}
-
 Refused ReadMembers(simdjson::ondemand::object& object, const MemberReader& member) {
   for (auto field : object) {
     std::string_view key;
@@ -216,7 +199,6 @@ simdjson::ondemand::parser& Parser() {
 }  // namespace
 
 Refused ReadBody(const Request& request, const MemberReader& member) {
-  if (auto refused = CheckContentType(request)) return refused;
   const simdjson::padded_string body(request.body);
   simdjson::ondemand::document document;
   if (const auto error = Parser().iterate(body).get(document)) return SyntaxRefusal(error);

@@ -23,9 +23,9 @@ using JsonValue = simdjson::ondemand::value;
 // Takes the value of `key` with one of the calls below, or leaves it and clears `*known`.
 using MemberReader = std::function<Refused(std::string_view key, JsonValue& value, bool* known)>;
 
-// The members of the body's object in order; of a repeated key the last one counts. Refusals: 415
-// if the content is not declared as JSON, 400 for what is not well-formed, 422 for another type,
-// and what `member` refuses, unless the rest is not well-formed.
+// The members of the body's object in order; of a repeated key the last one counts. Refusals: 400
+// for what is not well-formed, 422 for another type, and what `member` refuses, unless the rest is
+// not well-formed.
 Refused ReadBody(const Request& request, const MemberReader& member);
 // The same for an object within a body.
 Refused ReadObject(std::string_view key, JsonValue& value, const MemberReader& member);
