@@ -33,11 +33,11 @@ void ApiTest::Start() {
     if (scheduler_ != nullptr) scheduler_->SpaceClosing(space);
   };
   spaces_ = std::make_unique<SpaceRegistry>(OpenEngine(root_.path()), options, Logger::Null());
-  metrics_ = ServerMetrics::Make("test");
+  metrics_ = ServerMetrics::Make("test", root_.path());
   MigrationScheduler::Options no_migration;
   no_migration.enabled = false;
-  scheduler_ = Must(
-      MigrationScheduler::Start(*spaces_, no_migration, Clock::System(), Logger::Null()));
+  scheduler_ =
+      Must(MigrationScheduler::Start(*spaces_, no_migration, Clock::System(), Logger::Null()));
   router_ = std::make_unique<Router>();
   const ApiContext context{*spaces_,        *scheduler_,    *metrics_, *config_,
                            Clock::System(), Logger::Null(), "test",    [] {}};
@@ -45,6 +45,11 @@ void ApiTest::Start() {
   AddRecallRoutes(context, router_.get());
   AddGraphRoutes(context, router_.get());
   AddSpaceRoutes(context, router_.get());
+  AddHealthRoutes(context, router_.get());
+  AddMetricsRoutes(context, router_.get());
+  AddAdminRoutes(context, router_.get());
+  AddStreamRoutes(context, router_.get());
+  AddDocsRoutes(context, router_.get());
 }
 
 void ApiTest::Stop() {
