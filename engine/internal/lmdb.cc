@@ -279,7 +279,7 @@ Result<uint64_t> Environment::UsedBytes() {
 Result<uint64_t> Environment::RowCount(Table table) {
   ENGRAM_ASSIGN_OR_RETURN(auto txn, BeginRead());
   MDB_stat stat;
-  const int rc = mdb_stat(txn->get(), dbi(table), &stat);
+  const int rc = mdb_stat(txn.get(), dbi(table), &stat);
   if (rc != 0) return FromLmdb(rc, Describe("stat"));
   return static_cast<uint64_t>(stat.ms_entries);
 }
