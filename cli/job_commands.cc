@@ -6,10 +6,11 @@
 #include <functional>
 
 #include "base/clock.h"
-#include "cli/memory_json.h"
 #include "cli/progress_view.h"
+#include "cli/remote_space.h"
 #include "cli/report_output.h"
 #include "cli/signals.h"
+#include "plugin/loader/memory_json.h"
 
 namespace engram::cli {
 namespace {
@@ -27,7 +28,7 @@ Report ErrorReport(const std::string& space, const Status& error) {
 // A job's error as the user sees it: an interrupted one says how to go on. Only a migration has a
 // checkpoint to resume from, the others start over.
 Status Explained(Session& session, const Status& error, const std::string& resume_flag = "") {
-  if (error.code() != StatusCode::kCancelled) return error;
+  if (error.code() != StatusCode::kCancelled) return NamingTheServer(session, error);
   return error.WithHint("resume with: " + session.CommandLine(resume_flag));
 }
 
@@ -162,10 +163,15 @@ int MigrateDual(Session& session, const MigrateFlags& flags) {
 int Verify(Session& session, const VerifyFlags& flags) {
   return RunReport(
       session, {.tag = "verify", .verb = "verification"}, VerifyText,
-      [&](Engine& engine, const std::string& space, const Job& job) {
-        return engine.Verify(
+      [&](Engine& engine, const std::string& space, const Job& job) -> Result<std::string> {
+        Result<std::string> report = engine.Verify(
             {.space = space, .source = flags.source, .sample = flags.sample, .full = flags.full},
             job);
+        // A source is a folder of this machine: the server does not open it for us.
+        if (flags.source) return report;
+        auto server = ServerBeside(session, report.status());
+        if (server == nullptr) return report;
+        return RemoteSpace(std::move(server), space).Verify(flags.sample, flags.full);
       });
 }
 
@@ -200,7 +206,7 @@ int Compact(Session& session, bool finalize) {
 int SpaceMode(Session& session, const std::optional<std::string>& mode) {
   Console& console = session.console();
   auto space = session.OpenSpace(mode ? ENGRAM_SE_ACCESS_CREATE : ENGRAM_SE_ACCESS_READ_ONLY);
-  if (!space.ok()) return console.Fail(space.status());
+  if (!space.ok()) return console.Fail(NamingTheServer(session, space.status()));
   if (mode) {
     Status set = (*space)->SetMode(ModeFromText(*mode));
     if (!set.ok()) return console.Fail(set);
@@ -209,7 +215,7 @@ int SpaceMode(Session& session, const std::optional<std::string>& mode) {
   if (!now.ok()) return console.Fail(now.status());
   Status closed = (*space)->Close();
   if (!closed.ok()) return console.Fail(closed);
-  Report report = {{"ok", true}, {"space", session.space()}, {"mode", ModeText(*now)}};
+  Report report = {{"ok", true}, {"space", session.space()}, {"mode", plugin::ModeText(*now)}};
   return PrintReport(console, report, PlainText);
 }
 
@@ -227,18 +233,22 @@ int SpaceSalvage(Session& session, const SalvageFlags& flags) {
       });
 }
 
+// The statistics of a space, from its server if that has it open.
+SpaceJob StatsJob(Session& session) {
+  return
+      [&session](Engine& engine, const std::string& space, const Job& job) -> Result<std::string> {
+        Result<std::string> stats = engine.SpaceStats(space, job);
+        auto server = ServerBeside(session, stats.status());
+        return server == nullptr ? stats : RemoteSpace(std::move(server), space).Stats();
+      };
+}
+
 int SpaceList(Session& session) {
-  return RunList(session, SpacesText, /*every_space=*/true,
-                 [](Engine& engine, const std::string& space, const Job& job) {
-                   return engine.SpaceStats(space, job);
-                 });
+  return RunList(session, SpacesText, /*every_space=*/true, StatsJob(session));
 }
 
 int SpaceStats(Session& session) {
-  return RunList(session, SpacesText, session.all_spaces(),
-                 [](Engine& engine, const std::string& space, const Job& job) {
-                   return engine.SpaceStats(space, job);
-                 });
+  return RunList(session, SpacesText, session.all_spaces(), StatsJob(session));
 }
 
 int Inspect(Session& session, const InspectFlags& flags) {

@@ -1,7 +1,8 @@
 #include "cli/memory_commands.h"
-#include "cli/memory_json.h"
 #include "cli/record_stream.h"
+#include "cli/remote_space.h"
 #include "cli/signals.h"
+#include "plugin/loader/memory_json.h"
 
 namespace engram::cli {
 namespace {
@@ -23,12 +24,17 @@ std::string SummaryLine(const engram_se_memory& m) {
   AppendJsonFloat(m.activation, FloatStyle::kDecimal, &activation);
   const std::string content =
       IsOpen(m, ENGRAM_SE_HAS_CONTENT) ? Printable(ToView(m.content), kExcerptSizeBytes) : "-";
-  return Printable(ToView(m.id), 200) + "  " + std::string(TierText(m.tier)) + "  " + activation +
-         "  " + content;
+  return Printable(ToView(m.id), 200) + "  " + std::string(plugin::TierText(m.tier)) + "  " +
+         activation + "  " + content;
 }
 
 plugin::ScanOptions ScanOf(const MemoryReadFlags& flags) {
   return {.after = flags.after, .limit = flags.limit.value_or(0), .embeddings = flags.embeddings};
+}
+
+Status Interrupted(uint64_t count) {
+  return Status::Cancelled("interrupted after " + WithThousands(count) + " memories",
+                           "go on with --after and the last id that was printed");
 }
 
 Status ScanInto(Session& session, plugin::Space& space, const MemoryReadFlags& flags,
@@ -48,8 +54,7 @@ Status ScanInto(Session& session, plugin::Space& space, const MemoryReadFlags& f
     return stream->status().ok();
   });
   if (!scanned.ok() || !CancelFlag().load()) return scanned;
-  return Status::Cancelled("interrupted after " + WithThousands(*count) + " memories",
-                           "go on with --after and the last id that was printed");
+  return Interrupted(*count);
 }
 
 // Ends the one object of --json: what failed is said inside it.
@@ -80,7 +85,7 @@ void SayMemory(Console& console, const engram_se_memory& m) {
   }
   std::string numbers = "activation  ";
   AppendJsonFloat(m.activation, FloatStyle::kDecimal, &numbers);
-  numbers += " (" + std::string(TierText(m.tier)) + ")\nconfidence  ";
+  numbers += " (" + std::string(plugin::TierText(m.tier)) + ")\nconfidence  ";
   AppendJsonFloat(m.confidence_encoding, FloatStyle::kDecimal, &numbers);
   console.Answer(numbers);
   if (IsOpen(m, ENGRAM_SE_HAS_CREATED_AT)) {
@@ -93,33 +98,96 @@ void SayMemory(Console& console, const engram_se_memory& m) {
                  std::to_string(m.lsn));
 }
 
-}  // namespace
+std::string TextOf(const JsonTree& tree, const char* key) {
+  const auto found = tree.find(key);
+  if (found == tree.end() || found->is_null()) return "-";
+  return found->is_string() ? found->get<std::string>() : found->dump();
+}
 
-int MemoryList(Session& session, const MemoryReadFlags& flags) {
+// As SummaryLine(), of a record that came as JSON.
+std::string RemoteSummaryLine(const std::string& line) {
+  const JsonTree tree = JsonTree::parse(line, nullptr, /*allow_exceptions=*/false);
+  return Printable(TextOf(tree, "id"), 200) + "  " + TextOf(tree, "tier") + "  " +
+         TextOf(tree, "activation") + "  " + Printable(TextOf(tree, "content"), kExcerptSizeBytes);
+}
+
+int FinishList(Session& session, const MemoryReadFlags& flags, const Status& scanned,
+               uint64_t count, RecordStream* stream) {
   Console& console = session.console();
-  auto space = session.OpenSpace(ENGRAM_SE_ACCESS_READ_ONLY);
-  if (!space.ok()) return console.Fail(space.status());
-  RecordStream stream(console, StyleOf(flags));
   const bool one_object = console.json() && !flags.jsonl;
-  if (one_object) stream.Append("{\"space\":" + JsonText(session.space()) + ",\"memories\":[");
-  uint64_t count = 0;
-  Status scanned = ScanInto(session, **space, flags, &stream, &count);
-  if (one_object) stream.Append(EndOfListObject(scanned, count));
-  stream.Flush();
-  if (!stream.status().ok()) return console.Fail(stream.status());
+  if (one_object) stream->Append(EndOfListObject(scanned, count));
+  stream->Flush();
+  if (!stream->status().ok()) return console.Fail(stream->status());
   if (!scanned.ok()) return one_object ? kExitFailed : console.Fail(scanned);
   if (!flags.jsonl) console.Say(WithThousands(count) + " memories");
   return kExitDone;
 }
 
+int RemoteList(Session& session, RemoteSpace&& space, const MemoryReadFlags& flags) {
+  const bool one_object = session.console().json() && !flags.jsonl;
+  RecordStream stream(session.console(), StyleOf(flags));
+  if (one_object) stream.Append("{\"space\":" + JsonText(session.space()) + ",\"memories\":[");
+  uint64_t count = 0;
+  Status listed = space.List(flags, [&](const std::string& line) {
+    if (CancelFlag().load()) return false;
+    if (flags.jsonl || one_object) {
+      stream.Append(one_object && count > 0 ? "," : "");
+      stream.Append(line);
+      stream.Append(one_object ? "" : "\n");
+      // The stream keeps its text until it is told.
+      if (count % 256 == 255) stream.Flush();
+    } else {
+      session.console().Answer(RemoteSummaryLine(line));
+    }
+    ++count;
+    return stream.status().ok();
+  });
+  if (listed.ok() && CancelFlag().load()) listed = Interrupted(count);
+  return FinishList(session, flags, listed, count, &stream);
+}
+
+int RemoteGet(Session& session, RemoteSpace&& space, const std::string& id,
+              const MemoryReadFlags& flags) {
+  Console& console = session.console();
+  auto line = space.Get(id, flags);
+  if (!line.ok()) return console.Fail(line.status());
+  if (!console.json() && !flags.jsonl) {
+    console.Answer(RemoteSummaryLine(*line));
+    return kExitDone;
+  }
+  Status written = console.Write(*line + "\n");
+  return written.ok() ? kExitDone : console.Fail(written);
+}
+
+}  // namespace
+
+int MemoryList(Session& session, const MemoryReadFlags& flags) {
+  Console& console = session.console();
+  auto space = session.OpenSpace(ENGRAM_SE_ACCESS_READ_ONLY);
+  if (auto server = ServerBeside(session, space.status())) {
+    return RemoteList(session, RemoteSpace(std::move(server), session.space()), flags);
+  }
+  if (!space.ok()) return console.Fail(space.status());
+  RecordStream stream(console, StyleOf(flags));
+  if (console.json() && !flags.jsonl) {
+    stream.Append("{\"space\":" + JsonText(session.space()) + ",\"memories\":[");
+  }
+  uint64_t count = 0;
+  const Status scanned = ScanInto(session, **space, flags, &stream, &count);
+  return FinishList(session, flags, scanned, count, &stream);
+}
+
 int MemoryGet(Session& session, const std::string& id, const MemoryReadFlags& flags) {
   Console& console = session.console();
   auto space = session.OpenSpace(ENGRAM_SE_ACCESS_READ_ONLY);
+  if (auto server = ServerBeside(session, space.status())) {
+    return RemoteGet(session, RemoteSpace(std::move(server), session.space()), id, flags);
+  }
   if (!space.ok()) return console.Fail(space.status());
   std::string text;
   Status found = (*space)->Retrieve(id, flags.embeddings, [&](const engram_se_memory& memory) {
     if (console.json() || flags.jsonl) {
-      AppendMemoryJson(memory, StyleOf(flags), &text);
+      plugin::AppendMemoryJson(memory, StyleOf(flags), &text);
     } else {
       SayMemory(console, memory);
     }

@@ -7,14 +7,24 @@
 #include "base/json_text.h"
 #include "cli/line_pipeline.h"
 #include "cli/memory_commands.h"
-#include "cli/memory_input.h"
+#include "cli/remote_space.h"
 #include "cli/signals.h"
+#include "plugin/loader/memory_input.h"
 
 namespace engram::cli {
 namespace {
 
+using plugin::MemoryInput;
+using plugin::MemoryInputView;
+
 struct PutItem {
   MemoryInput input;
+  uint64_t line = 0;
+  uint64_t size_bytes = 0;
+};
+// A line that the server will read again: it is checked here, so that the error names its number.
+struct RemotePutItem {
+  std::string text;
   uint64_t line = 0;
   uint64_t size_bytes = 0;
 };
@@ -157,17 +167,86 @@ int RunLines(const Input& input, plugin::Space& space, Acknowledger* acknowledge
   return acknowledger->Finish(status.ok() ? closed : status);
 }
 
+// What the server acknowledged, then its error, which names the first line behind them.
+template <typename Item>
+Status AcknowledgeAll(const std::vector<RemoteSpace::Acknowledgement>& acknowledged,
+                      const Status& status, const std::vector<Item>& batch,
+                      Acknowledger* acknowledger) {
+  for (const auto& [id, lsn] : acknowledged) ENGRAM_TRY(acknowledger->Acknowledge(id, lsn));
+  if (status.ok() || acknowledged.size() >= batch.size()) return status;
+  return AtLine(status, batch[acknowledged.size()].line);
+}
+
+template <typename Item, typename Commit>
+int RunRemoteLines(const Input& input, Acknowledger* acknowledger,
+                   const typename LinePipeline<Item>::Parse& parse, const Commit& commit) {
+  LinePipeline<Item> pipeline;
+  const Status status = pipeline.Run(input.fd(), CancelDescriptor(), parse, commit);
+  return acknowledger->Finish(status.ok() ? Interrupted() : status);
+}
+
+int RemotePut(RemoteSpace&& space, const Input& input, Acknowledger* acknowledger) {
+  auto parse = [](uint64_t number, std::string_view line) -> Result<RemotePutItem> {
+    const Result<MemoryInput> memory = plugin::ParseMemoryLine(line, Now());
+    if (!memory.ok()) return AtLine(memory.status(), number);
+    return RemotePutItem{std::string(line), number, line.size()};
+  };
+  return RunRemoteLines<RemotePutItem>(
+      input, acknowledger, parse, [&](std::vector<RemotePutItem>* batch) {
+        std::vector<std::string> lines;
+        for (RemotePutItem& item : *batch) lines.push_back(std::move(item.text));
+        std::vector<RemoteSpace::Acknowledgement> acknowledged;
+        const Status stored = space.Put(lines, &acknowledged);
+        return AcknowledgeAll(acknowledged, stored, *batch, acknowledger);
+      });
+}
+
+Result<DeleteItem> ParseDelete(uint64_t number, std::string_view line) {
+  Result<std::string> id = plugin::ParseIdLine(line);
+  if (!id.ok()) return AtLine(id.status(), number);
+  return DeleteItem{std::move(id).value(), number, line.size()};
+}
+
+Status RemoteRemoveBatch(RemoteSpace& space, const std::vector<DeleteItem>& batch,
+                         Acknowledger* acknowledger) {
+  std::vector<std::string> ids;
+  for (const DeleteItem& item : batch) ids.push_back(item.id);
+  std::vector<RemoteSpace::Acknowledgement> acknowledged;
+  const Status removed = space.Remove(ids, &acknowledged);
+  return AcknowledgeAll(acknowledged, removed, batch, acknowledger);
+}
+
+std::vector<DeleteItem> Batch(const std::vector<std::string>& ids) {
+  std::vector<DeleteItem> batch;
+  for (const std::string& id : ids) batch.push_back({id, batch.size() + 1, id.size()});
+  return batch;
+}
+
+int RemoteDelete(RemoteSpace&& space, const MemoryWriteFlags& flags, const Input& input,
+                 Acknowledger* acknowledger) {
+  if (flags.jsonl.empty()) {
+    return acknowledger->Finish(RemoteRemoveBatch(space, Batch(flags.ids), acknowledger));
+  }
+  return RunRemoteLines<DeleteItem>(input, acknowledger, ParseDelete,
+                                    [&](std::vector<DeleteItem>* batch) {
+                                      return RemoteRemoveBatch(space, *batch, acknowledger);
+                                    });
+}
+
 }  // namespace
 
 int MemoryPut(Session& session, const MemoryWriteFlags& flags) {
   Console& console = session.console();
   Result<Input> input = Input::Open(flags.jsonl);
   if (!input.ok()) return console.Fail(input.status());
-  auto space = session.OpenSpace(ENGRAM_SE_ACCESS_CREATE);
-  if (!space.ok()) return console.Fail(space.status());
   Acknowledger acknowledger(console, "stored");
+  auto space = session.OpenSpace(ENGRAM_SE_ACCESS_CREATE);
+  if (auto server = ServerBeside(session, space.status())) {
+    return RemotePut(RemoteSpace(std::move(server), session.space()), *input, &acknowledger);
+  }
+  if (!space.ok()) return console.Fail(space.status());
   auto parse = [](uint64_t number, std::string_view line) -> Result<PutItem> {
-    Result<MemoryInput> memory = ParseMemoryLine(line, Now());
+    Result<MemoryInput> memory = plugin::ParseMemoryLine(line, Now());
     if (!memory.ok()) return AtLine(memory.status(), number);
     return PutItem{std::move(memory).value(), number, line.size()};
   };
@@ -184,22 +263,20 @@ int MemoryDelete(Session& session, const MemoryWriteFlags& flags) {
   }
   Result<Input> input = Input::Open(from_lines ? flags.jsonl : "-");
   if (!input.ok()) return console.Fail(input.status());
-  auto space = session.OpenSpace(ENGRAM_SE_ACCESS_READ_WRITE);
-  if (!space.ok()) return console.Fail(space.status());
   Acknowledger acknowledger(console, "deleted");
+  auto space = session.OpenSpace(ENGRAM_SE_ACCESS_READ_WRITE);
+  if (auto server = ServerBeside(session, space.status())) {
+    return RemoteDelete(RemoteSpace(std::move(server), session.space()), flags, *input,
+                        &acknowledger);
+  }
+  if (!space.ok()) return console.Fail(space.status());
   if (!from_lines) {
-    std::vector<DeleteItem> batch;
-    for (const std::string& id : flags.ids) batch.push_back({id, batch.size() + 1, id.size()});
+    std::vector<DeleteItem> batch = Batch(flags.ids);
     Status removed = RemoveBatch(**space, &acknowledger, &batch);
     Status closed = (*space)->Close();
     return acknowledger.Finish(removed.ok() ? closed : removed);
   }
-  auto parse = [](uint64_t number, std::string_view line) -> Result<DeleteItem> {
-    Result<std::string> id = ParseIdLine(line);
-    if (!id.ok()) return AtLine(id.status(), number);
-    return DeleteItem{std::move(id).value(), number, line.size()};
-  };
-  return RunLines<DeleteItem>(*input, **space, &acknowledger, parse, RemoveBatch);
+  return RunLines<DeleteItem>(*input, **space, &acknowledger, ParseDelete, RemoveBatch);
 }
 
 }  // namespace engram::cli

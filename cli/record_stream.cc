@@ -18,7 +18,7 @@ RecordStream::RecordStream(Console& console, const MemoryStyle& style)
 
 bool RecordStream::AppendRecord(const engram_se_memory& memory) {
   size_t gap = 0;
-  if (AppendMemoryJsonWithGap(memory, style_, &chunk_.text, &gap)) {
+  if (plugin::AppendMemoryJsonWithGap(memory, style_, &chunk_.text, &gap)) {
     chunk_.gaps.push_back(gap);
     chunk_.floats.insert(chunk_.floats.end(), memory.embedding,
                          memory.embedding + ENGRAM_SE_EMBEDDING_DIMENSION);
@@ -40,7 +40,8 @@ std::string RecordStream::Format(const Chunk& chunk, FloatStyle floats) {
   for (size_t i = 0; i < chunk.gaps.size(); ++i) {
     out.append(chunk.text, done, chunk.gaps[i] - done);
     done = chunk.gaps[i];
-    AppendEmbeddingJson(chunk.floats.data() + i * ENGRAM_SE_EMBEDDING_DIMENSION, floats, &out);
+    plugin::AppendEmbeddingJson(chunk.floats.data() + i * ENGRAM_SE_EMBEDDING_DIMENSION, floats,
+                                &out);
   }
   return out.append(chunk.text, done);
 }

@@ -9,9 +9,11 @@
 #include <vector>
 
 #include "cli/console.h"
-#include "cli/memory_json.h"
+#include "plugin/loader/memory_json.h"
 
 namespace engram::cli {
+
+using plugin::MemoryStyle;
 
 // One thread.
 class RecordStream {

@@ -10,12 +10,14 @@
 #include <string_view>
 
 #include "cli/http_client.h"
-#include "cli/json_tree.h"
 #include "cli/session.h"
+#include "plugin/loader/json_tree.h"
 #include "server/config/config.h"
 #include "server/config/pid_file.h"
 
 namespace engram::cli {
+
+using plugin::JsonTree;
 
 // Flags of the commands that concern a server.
 struct ServerFlags {

@@ -36,8 +36,10 @@ void AddSpaceRoutes(const ApiContext& context, Router* router);    // spaces, ma
 void AddHealthRoutes(const ApiContext& context, Router* router);   // health, introspect, shutdown
 void AddMetricsRoutes(const ApiContext& context, Router* router);  // /metrics, /metrics/prometheus
 void AddAdminRoutes(const ApiContext& context, Router* router);    // features, migration, config
-void AddStreamRoutes(const ApiContext& context, Router* router);   // server-sent events
-void AddDocsRoutes(const ApiContext& context, Router* router);     // /docs, the OpenAPI document
+void AddRecordRoutes(const ApiContext& context,
+                     Router* router);  // whole records, for the command line
+void AddStreamRoutes(const ApiContext& context, Router* router);  // server-sent events
+void AddDocsRoutes(const ApiContext& context, Router* router);    // /docs, the OpenAPI document
 
 }  // namespace engram::server
 

@@ -9,12 +9,12 @@
 #include <random>
 
 #include "base/json_text.h"
-#include "cli/json_tree.h"
-#include "cli/memory_input.h"
-#include "cli/memory_json.h"
+#include "plugin/loader/json_tree.h"
+#include "plugin/loader/memory_input.h"
+#include "plugin/loader/memory_json.h"
 #include "plugin/loader/plugin_loader.h"
 
-namespace engram::cli {
+namespace engram::plugin {
 namespace {
 
 using nlohmann::json;
@@ -240,4 +240,4 @@ TEST(FormatTimeTest, WritesUpstreamsFractionDigits) {
 }
 
 }  // namespace
-}  // namespace engram::cli
+}  // namespace engram::plugin

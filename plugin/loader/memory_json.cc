@@ -1,12 +1,10 @@
-#include "cli/memory_json.h"
+#include "plugin/loader/memory_json.h"
 
 #include "base/crypto.h"
 #include "plugin/loader/plugin_loader.h"
 
-namespace engram::cli {
+namespace engram::plugin {
 namespace {
-
-using plugin::ToView;
 
 class MemoryText {
  public:
@@ -35,14 +33,14 @@ class MemoryText {
     Text(&object, "last_access", m_.last_access, ENGRAM_SE_HAS_LAST_ACCESS);
     Integer(&object, "access_count", m_.access_count, ENGRAM_SE_HAS_ACCESS_COUNT);
     Text(&object, "created_at", m_.created_at, ENGRAM_SE_HAS_CREATED_AT);
-    plugin::AppendMapJson(m_.metadata, m_.metadata_count, object.Key("metadata"));
+    AppendMapJson(m_.metadata, m_.metadata_count, object.Key("metadata"));
     Layout(&object);
     object.Integer("lsn", m_.lsn);
     object.String("digest", ToHex(m_.digest));
     object.String("tier", TierText(m_.tier));
     if (style_.dual_view) {
-      plugin::AppendNodeJson(m_, style_.floats, object.Key("node"));
-      object.String("format", plugin::FormatText(m_.format));
+      AppendNodeJson(m_, style_.floats, object.Key("node"));
+      object.String("format", FormatText(m_.format));
     }
     object.Close();
   }
@@ -74,7 +72,7 @@ class MemoryText {
   }
 
   void Embedding(std::string* out, size_t* gap) const {
-    if (gap == nullptr) return plugin::AppendEmbeddingJson(m_.embedding, style_.floats, out);
+    if (gap == nullptr) return AppendEmbeddingJson(m_.embedding, style_.floats, out);
     *gap = out->size();
   }
 
@@ -91,8 +89,7 @@ class MemoryText {
     object.Integer("created_at_s", m_.provenance_created_at_s);
     OptionalFloat(&object, "quality_score", m_.provenance_quality_score,
                   Has(ENGRAM_SE_HAS_PROVENANCE_QUALITY));
-    plugin::AppendMapJson(m_.provenance_metadata, m_.provenance_metadata_count,
-                          object.Key("metadata"));
+    AppendMapJson(m_.provenance_metadata, m_.provenance_metadata_count, object.Key("metadata"));
     object.Close();
   }
 
@@ -157,4 +154,4 @@ bool AppendMemoryJsonWithGap(const engram_se_memory& memory, const MemoryStyle& 
   return text.HasEmbedding();
 }
 
-}  // namespace engram::cli
+}  // namespace engram::plugin

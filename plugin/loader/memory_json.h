@@ -1,6 +1,6 @@
 // A memory as JSON text: the keys of the command line's contract, in its order.
-#ifndef ENGRAM_CLI_MEMORY_JSON_H_
-#define ENGRAM_CLI_MEMORY_JSON_H_
+#ifndef ENGRAM_PLUGIN_LOADER_MEMORY_JSON_H_
+#define ENGRAM_PLUGIN_LOADER_MEMORY_JSON_H_
 
 #include <string>
 
@@ -8,7 +8,7 @@
 #include "engram/engram_storage_engine.h"
 #include "plugin/loader/memory_text.h"
 
-namespace engram::cli {
+namespace engram::plugin {
 
 struct MemoryStyle {
   FloatStyle floats = FloatStyle::kDecimal;
@@ -24,10 +24,6 @@ void AppendMemoryJson(const engram_se_memory& memory, const MemoryStyle& style, 
 bool AppendMemoryJsonWithGap(const engram_se_memory& memory, const MemoryStyle& style,
                              std::string* out, size_t* gap);
 
-using plugin::AppendEmbeddingJson;
-using plugin::ModeText;
-using plugin::TierText;
+}  // namespace engram::plugin
 
-}  // namespace engram::cli
-
-#endif  // ENGRAM_CLI_MEMORY_JSON_H_
+#endif  // ENGRAM_PLUGIN_LOADER_MEMORY_JSON_H_

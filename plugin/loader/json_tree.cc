@@ -1,11 +1,11 @@
-#include "cli/json_tree.h"
+#include "plugin/loader/json_tree.h"
 
 #include <bit>
 #include <charconv>
 #include <cmath>
 #include <limits>
 
-namespace engram::cli {
+namespace engram::plugin {
 namespace {
 
 constexpr size_t kDepthMax = 16;
@@ -171,4 +171,4 @@ std::string_view TypeName(const JsonTree& value) {
   }
 }
 
-}  // namespace engram::cli
+}  // namespace engram::plugin

@@ -1,6 +1,6 @@
 // One line of `memory put` or `memory delete`: JSON text to what the engine takes.
-#ifndef ENGRAM_CLI_MEMORY_INPUT_H_
-#define ENGRAM_CLI_MEMORY_INPUT_H_
+#ifndef ENGRAM_PLUGIN_LOADER_MEMORY_INPUT_H_
+#define ENGRAM_PLUGIN_LOADER_MEMORY_INPUT_H_
 
 #include <array>
 #include <optional>
@@ -13,7 +13,7 @@
 #include "base/rfc3339.h"
 #include "engram/engram_storage_engine.h"
 
-namespace engram::cli {
+namespace engram::plugin {
 
 // A memory that owns its text. The keys are those that `memory list` prints; floats may be numbers,
 // 8 hex digits of their bits, or "NaN", "Infinity", "-Infinity".
@@ -78,6 +78,6 @@ class MemoryInputView {
   engram_se_memory memory_{};
 };
 
-}  // namespace engram::cli
+}  // namespace engram::plugin
 
-#endif  // ENGRAM_CLI_MEMORY_INPUT_H_
+#endif  // ENGRAM_PLUGIN_LOADER_MEMORY_INPUT_H_

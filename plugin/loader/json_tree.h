@@ -1,7 +1,7 @@
 // A JSON text as a tree that keeps the order of keys, with one shortcut: the numbers of the
 // top-level array `embedding` go straight into floats. Every fraction is rounded once, to f32.
-#ifndef ENGRAM_CLI_JSON_TREE_H_
-#define ENGRAM_CLI_JSON_TREE_H_
+#ifndef ENGRAM_PLUGIN_LOADER_JSON_TREE_H_
+#define ENGRAM_PLUGIN_LOADER_JSON_TREE_H_
 
 #include <nlohmann/json.hpp>
 #include <string_view>
@@ -9,7 +9,7 @@
 
 #include "base/result.h"
 
-namespace engram::cli {
+namespace engram::plugin {
 
 using JsonTree = nlohmann::ordered_json;
 
@@ -27,6 +27,6 @@ Result<float> FloatFromText(std::string_view text);
 
 std::string_view TypeName(const JsonTree& value);  // "a number", "null", ...
 
-}  // namespace engram::cli
+}  // namespace engram::plugin
 
-#endif  // ENGRAM_CLI_JSON_TREE_H_
+#endif  // ENGRAM_PLUGIN_LOADER_JSON_TREE_H_

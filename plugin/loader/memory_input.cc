@@ -1,12 +1,10 @@
-#include "cli/memory_input.h"
+#include "plugin/loader/memory_input.h"
 
-#include "cli/json_tree.h"
+#include "plugin/loader/json_tree.h"
 #include "plugin/loader/plugin_loader.h"
 
-namespace engram::cli {
+namespace engram::plugin {
 namespace {
-
-using plugin::ToBytes;
 
 constexpr char kKeysHint[] =
     "use the keys that `engram memory list --exact --embeddings` prints, one object a line";
@@ -326,4 +324,4 @@ void MemoryInputView::SetProvenance(const MemoryInput::Provenance& provenance) {
   memory_.provenance_metadata_count = provenance_metadata_.size();
 }
 
-}  // namespace engram::cli
+}  // namespace engram::plugin

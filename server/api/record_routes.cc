@@ -1,0 +1,249 @@
+// Whole records in the exact form of the command line: what `engram memory`, `engram space` and
+// `engram verify` use beside a running server. One line is one JSON object.
+#include <algorithm>
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+#include "base/coding.h"
+#include "base/crypto.h"
+#include "base/rfc3339.h"
+#include "plugin/loader/memory_input.h"
+#include "plugin/loader/memory_json.h"
+#include "server/api/context.h"
+#include "server/api/control_body.h"
+#include "server/api/migration_text.h"
+#include "server/http/error_response.h"
+
+namespace engram::server {
+namespace {
+
+using nlohmann::json;
+
+constexpr uint64_t kPageRecordsMax = 1000;
+constexpr char kLines[] = "application/x-ndjson";
+
+struct Page {
+  plugin::MemoryStyle style;
+  plugin::ScanOptions scan;
+};
+
+bool IsSet(const Request& request, std::string_view name) {
+  const auto text = request.Query(name);
+  return text && (*text == "1" || *text == "true");
+}
+
+std::string SpaceOf(const ApiContext& context, const Request& request) {
+  const auto space = request.Query("space");
+  return space ? std::string(*space) : context.config.config().memory_spaces.default_space;
+}
+
+plugin::MemoryStyle StyleOf(const Request& request) {
+  return {.floats = IsSet(request, "exact") ? FloatStyle::kExact : FloatStyle::kDecimal,
+          .dual_view = request.Query("view").value_or("memory") == "dual",
+          .embeddings = IsSet(request, "embeddings")};
+}
+
+Page PageOf(const Request& request) {
+  Page page{StyleOf(request), {}};
+  page.scan.embeddings = page.style.embeddings;
+  page.scan.limit = kPageRecordsMax;
+  if (const auto after = request.Query("after")) page.scan.after = std::string(*after);
+  if (const auto limit = request.Query("limit")) {
+    uint64_t wanted = 0;
+    std::from_chars(limit->data(), limit->data() + limit->size(), wanted);
+    if (wanted > 0) page.scan.limit = std::min(wanted, kPageRecordsMax);
+  }
+  return page;
+}
+
+Result<SpaceHandle> Existing(const ApiContext& context, const Request& request) {
+  const std::string name = SpaceOf(context, request);
+  ENGRAM_ASSIGN_OR_RETURN(SpaceHandle space, context.spaces.Find(name));
+  if (space == nullptr) return Status::NotFound("there is no space " + name);
+  return space;
+}
+
+Response Lines(std::string body) {
+  Response response = Response::Json(200, std::move(body));
+  response.content_type = kLines;
+  return response;
+}
+
+Response ListRecords(const ApiContext& context, const Request& request) {
+  const auto space = Existing(context, request);
+  if (!space.ok()) return StatusResponse(space.status());
+  const Page page = PageOf(request);
+  std::string body;
+  const Status scanned = (*space)->space->Scan(page.scan, [&](const engram_se_memory& memory) {
+    plugin::AppendMemoryJson(memory, page.style, &body);
+    body += '\n';
+    return true;
+  });
+  return scanned.ok() ? Lines(std::move(body)) : StatusResponse(scanned);
+}
+
+Response GetRecord(const ApiContext& context, const Request& request) {
+  const auto space = Existing(context, request);
+  if (!space.ok()) return StatusResponse(space.status());
+  const plugin::MemoryStyle style = StyleOf(request);
+  std::string body;
+  const Status found = (*space)->space->Retrieve(request.PathParam("id"), style.embeddings,
+                                                 [&](const engram_se_memory& memory) {
+                                                   plugin::AppendMemoryJson(memory, style, &body);
+                                                   return true;
+                                                 });
+  return found.ok() ? Response::Json(200, std::move(body)) : StatusResponse(found);
+}
+
+// Applies `take` to each line that is not empty; its error names the line.
+template <typename Take>
+Status ForEachLine(std::string_view body, const Take& take) {
+  uint64_t number = 0;
+  while (!body.empty()) {
+    const size_t end = body.find('\n');
+    const std::string_view line = body.substr(0, end);
+    body.remove_prefix(end == std::string_view::npos ? body.size() : end + 1);
+    ++number;
+    if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+    const Status taken = take(line);
+    if (!taken.ok()) return taken.WithContext("line " + std::to_string(number));
+  }
+  return Status::Ok();
+}
+
+// One {"id", "lsn"} a line; LSN 0 is null. A failure in between ends them: the error is its own
+// line.
+template <typename IdAt>
+Response Acknowledged(const std::vector<uint64_t>& lsns, const Status& status, const IdAt& id_at) {
+  if (lsns.empty() && !status.ok()) return StatusResponse(status);
+  std::string body;
+  for (size_t i = 0; i < lsns.size(); ++i) {
+    ObjectText object(&body);
+    object.String("id", id_at(i));
+    lsns[i] == 0 ? object.Null("lsn") : object.Integer("lsn", lsns[i]);
+    object.Close();
+    body += '\n';
+  }
+  if (!status.ok()) {
+    ObjectText object(&body);
+    ObjectText error(object.Key("error"));
+    error.String("code", StatusCodeName(status.code()));
+    error.String("message", status.message());
+    error.String("hint", status.hint());
+    error.Close();
+    object.Close();
+    body += '\n';
+  }
+  return Lines(std::move(body));
+}
+
+// All lines are good before the first one is stored.
+Response PutRecords(const ApiContext& context, const Request& request) {
+  const std::string now = FormatTime(context.clock.WallSeconds(), context.clock.WallNanos());
+  std::vector<plugin::MemoryInput> inputs;
+  const Status parsed = ForEachLine(request.body, [&](std::string_view line) -> Status {
+    ENGRAM_ASSIGN_OR_RETURN(plugin::MemoryInput input, plugin::ParseMemoryLine(line, now));
+    inputs.push_back(std::move(input));
+    return Status::Ok();
+  });
+  if (!parsed.ok()) return StatusResponse(parsed);
+  const auto space = context.spaces.FindOrCreate(SpaceOf(context, request));
+  if (!space.ok()) return StatusResponse(space.status());
+  std::vector<plugin::MemoryInputView> views;
+  views.reserve(inputs.size());
+  std::vector<const engram_se_memory*> memories;
+  for (const auto& input : inputs) memories.push_back(&views.emplace_back(input).memory());
+  std::vector<uint64_t> lsns;
+  const Status stored = (*space)->space->StoreBatch(memories, &lsns);
+  if (!lsns.empty()) context.spaces.Written(*space);
+  return Acknowledged(lsns, stored, [&](size_t i) { return std::string_view(inputs[i].id); });
+}
+
+Response DeleteRecords(const ApiContext& context, const Request& request) {
+  std::vector<std::string> ids;
+  const Status parsed = ForEachLine(request.body, [&](std::string_view line) -> Status {
+    ENGRAM_ASSIGN_OR_RETURN(std::string id, plugin::ParseIdLine(line));
+    ids.push_back(std::move(id));
+    return Status::Ok();
+  });
+  if (!parsed.ok()) return StatusResponse(parsed);
+  const auto space = Existing(context, request);
+  if (!space.ok()) return StatusResponse(space.status());
+  std::vector<uint64_t> lsns;
+  const Status removed = (*space)->space->RemoveBatch(ids, &lsns);
+  if (!lsns.empty()) context.spaces.Written(*space);
+  return Acknowledged(lsns, removed, [&](size_t i) { return std::string_view(ids[i]); });
+}
+
+json StatsOf(const std::string& name, const engram_se_figures& figures) {
+  json tiers = json::object();
+  for (const uint32_t tier : {ENGRAM_SE_TIER_HOT, ENGRAM_SE_TIER_WARM, ENGRAM_SE_TIER_COLD}) {
+    const size_t at = tier - ENGRAM_SE_TIER_HOT;
+    tiers[std::string(plugin::TierText(tier))] = {
+        {"count", figures.tier_count[at]},
+        {"digest", ToHex(Bytes(figures.tier_digest[at], sizeof figures.tier_digest[at]))}};
+  }
+  return {{"ok", true},
+          {"space", name},
+          {"mode", plugin::ModeText(figures.mode)},
+          {"count", figures.count},
+          {"old", figures.old_count},
+          {"dual", figures.dual_count},
+          {"episodes", figures.episode_count},
+          {"concepts", figures.concept_count},
+          {"edges", figures.edge_count},
+          {"bindings", figures.binding_count},
+          {"quarantined", figures.quarantined_count},
+          {"bytes", figures.size_bytes},
+          {"digest", ToHex(Bytes(figures.digest, sizeof figures.digest))},
+          {"lsn", figures.lsn},
+          {"tiers", std::move(tiers)}};
+}
+
+Response SpaceStatistics(const ApiContext& context, const Request& request) {
+  const auto space = Existing(context, request);
+  if (!space.ok()) return StatusResponse(space.status());
+  const auto figures = (*space)->space->Figures();
+  if (!figures.ok()) return StatusResponse(figures.status());
+  return Response::Json(200, Dump(StatsOf((*space)->name, *figures)));
+}
+
+// The source of a verification is a path of the machine: that is not for HTTP.
+Response VerifySpace(const ApiContext& context, const Request& request) {
+  const auto body = ControlBody(request);
+  if (!body) return body.error();
+  const auto space = Existing(context, request);
+  if (!space.ok()) return StatusResponse(space.status());
+  plugin::VerifyOptions options{.space = (*space)->name, .source = std::nullopt};
+  for (const auto& [name, value] : body->items()) {
+    if (name == "sample" && value.is_number_unsigned()) {
+      options.sample = value.get<uint64_t>();
+    } else if (name == "full" && value.is_boolean()) {
+      options.full = value.get<bool>();
+    } else {
+      return ErrorResponse(400, "BAD_REQUEST", "\"" + name + "\" is not known here or not its kind",
+                           "send {\"sample\": <whole number>, \"full\": true or false}");
+    }
+  }
+  const auto report = (*space)->space->Verify(options, {});
+  return report.ok() ? Response::Json(200, *report) : StatusResponse(report.status());
+}
+
+}  // namespace
+
+void AddRecordRoutes(const ApiContext& context, Router* router) {
+  const auto add = [&](Method method, const char* pattern,
+                       Response (*handler)(const ApiContext&, const Request&)) {
+    const Guard guard = method == Method::kGet ? Guard::kRead : Guard::kControl;
+    router->Add({method, pattern, Execution::kBlocking, guard,
+                 [context, handler](const Request& request) { return handler(context, request); }});
+  };
+  add(Method::kGet, "/api/v1/admin/memories", ListRecords);
+  add(Method::kPost, "/api/v1/admin/memories", PutRecords);
+  add(Method::kPost, "/api/v1/admin/memories/delete", DeleteRecords);
+  add(Method::kGet, "/api/v1/admin/memories/{id}", GetRecord);
+  add(Method::kGet, "/api/v1/admin/space", SpaceStatistics);
+  add(Method::kPost, "/api/v1/admin/verify", VerifySpace);
+}
+
+}  // namespace engram::server
