@@ -233,6 +233,8 @@ int SpaceSalvage(Session& session, const SalvageFlags& flags) {
       });
 }
 
+namespace {
+
 // The statistics of a space, from its server if that has it open.
 SpaceJob StatsJob(Session& session) {
   return
@@ -242,6 +244,8 @@ SpaceJob StatsJob(Session& session) {
         return server == nullptr ? stats : RemoteSpace(std::move(server), space).Stats();
       };
 }
+
+}  // namespace
 
 int SpaceList(Session& session) {
   return RunList(session, SpacesText, /*every_space=*/true, StatsJob(session));

@@ -17,6 +17,25 @@ void AddPidFlag(CLI::App* command, ServerFlags* flags) {
                       "temporary folder)");
 }
 
+void AddStart(CLI::App& app, const GrammarHooks& hooks, StartFlags* flags) {
+  CLI::App* start = app.add_subcommand(
+      "start", "Serve every space below the data root over HTTP, until it is stopped");
+  AddConfigFlag(start, &flags->server);
+  start->add_option("-p,--port,--http-port", flags->port, "Port to listen on (default 7432)");
+  start->add_option("--bind", flags->bind, "Address to listen on (default 127.0.0.1)");
+  start->add_flag("--insecure", flags->insecure,
+                  "Listen beyond this machine without an API key: whoever reaches it rules it");
+  start->add_option("--dual-memory-types", flags->dual_memory_types,
+                    "The flag, true or false; fixed as long as this server runs");
+  start->add_option("--set", flags->set, "KEY=VALUE for any key of the configuration; repeatable");
+  AddPidFlag(start, &flags->server);
+  start->add_option("-g,--grpc-port", flags->grpc_port, "Accepted; there is no gRPC listener");
+  hooks.example(start,
+                "engram start --data-root /var/lib/engram\n"
+                "  ENGRAM_FEATURES_DUAL_MEMORY_TYPES=true engram start --config engram.toml");
+  hooks.runs(start, [flags](Session& s) { return ServerStart(s, *flags); });
+}
+
 void AddStopAndStatus(CLI::App& app, const GrammarHooks& hooks, ServerGrammarFlags* flags) {
   CLI::App* stop = app.add_subcommand("stop", "End the server of the data root in order");
   AddConfigFlag(stop, &flags->stop.server);
@@ -76,6 +95,7 @@ void AddValidate(CLI::App& app, const GrammarHooks& hooks, std::string* file) {
 }  // namespace
 
 void AddServerCommands(CLI::App& app, const GrammarHooks& hooks, ServerGrammarFlags* flags) {
+  AddStart(app, hooks, &flags->start);
   AddStopAndStatus(app, hooks, flags);
   AddConfig(app, hooks, &flags->config);
   AddValidate(app, hooks, &flags->file);

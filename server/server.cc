@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstdio>
 #include <latch>
 #include <utility>
 #include <vector>
@@ -198,6 +197,7 @@ class Server {
     AddHealthRoutes(context, &router_);
     AddMetricsRoutes(context, &router_);
     AddAdminRoutes(context, &router_);
+    AddRecordRoutes(context, &router_);
     AddStreamRoutes(context, &router_);
     AddDocsRoutes(context, &router_);
   }
@@ -227,12 +227,7 @@ class Server {
     const std::string url =
         "http://" + (is_v6 ? "[" + config.server.http_bind + "]" : config.server.http_bind) + ":" +
         std::to_string(listener_->port());
-    // Upstream's lines: scripts look for them.
-    std::printf(
-        " Engram server started successfully!\n HTTP API: %s\n Health: %s/health\n API Docs: "
-        "%s/docs\n",
-        url.c_str(), url.c_str(), url.c_str());
-    std::fflush(stdout);
+    if (options_.started) options_.started(url, listener_->port());
     logger_.Write(LogLevel::kInfo, "serving",
                   {{"address", url},
                    {"data_root", config.storage.data_root},

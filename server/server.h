@@ -16,8 +16,8 @@ struct ServerOptions {
   ConfigSet::Inputs inputs;  // read again on SIGHUP
   std::string plugin_path;   // of storage.engine, resolved
   std::string version;
-  // Told once, when requests are served: the address and port it listens on. May be empty.
-  std::function<void(const std::string& address, uint16_t port)> started;
+  // Told once, when requests are served: "http://address:port" and the port. May be empty.
+  std::function<void(const std::string& url, uint16_t port)> started;
 };
 
 // Runs `engram start` in the foreground until SIGTERM, SIGINT or POST /shutdown. An error says why

@@ -48,6 +48,7 @@ void ApiTest::Start() {
   AddHealthRoutes(context, router_.get());
   AddMetricsRoutes(context, router_.get());
   AddAdminRoutes(context, router_.get());
+  AddRecordRoutes(context, router_.get());
   AddStreamRoutes(context, router_.get());
   AddDocsRoutes(context, router_.get());
 }

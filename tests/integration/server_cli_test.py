@@ -1,0 +1,399 @@
+#!/usr/bin/env python3
+"""The commands around a running server: start, stop, status, config, and memory, space, verify through it."""
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import unittest
+
+import harness
+from server_process import Server, free_port
+
+FLAG = "features.dual_memory_types"
+
+
+class ServerCliTest(harness.StoreTest):
+    def setUp(self):
+        super().setUp()
+        self.home = self.folder / "home"
+        self.home.mkdir()
+        self.server = self.new_server()
+
+    def new_server(self, root=None, config=None, **env):
+        server = Server(self.folder, root or self.root, config, {"HOME": str(self.home), **env})
+        self.addCleanup(server.close)
+        return server
+
+    def engram(self, *arguments, env=None, timeout=60, stdin=None, root=None):
+        environment = {**self.server.environment(), **(env or {})}
+        process = subprocess.run(
+            [str(harness.BINARIES / "engram"), *map(str, arguments), "--data-root",
+             str(root or self.root)], capture_output=True, text=True, env=environment,
+            timeout=timeout, input=stdin)
+        return harness.Result(process)
+
+    def status(self, **options):
+        """(exit code, the object, seconds it took)."""
+        began = time.monotonic()
+        result = self.engram("status", "--json", **options)
+        return result.code, result.json, time.monotonic() - began
+
+    def wait_published(self):
+        """The probe answers a moment before the server says that it serves."""
+        began = time.monotonic()
+        while "HTTP API: " not in self.server.tail():
+            self.assertLess(time.monotonic() - began, 10)
+            time.sleep(0.01)
+
+    # --- start ---
+
+    def test_start_serves_says_where_and_writes_the_pid_files(self):
+        self.server.start()
+        self.wait_published()
+        record = f"{self.server.process.pid}:{self.server.port}"
+        self.assertEqual((self.folder / "engram.pid").read_text(), record)
+        self.assertEqual((self.root / ".engram" / "server.pid").read_text(), record)
+        self.assertIn(f"HTTP API: http://127.0.0.1:{self.server.port}\n", self.server.tail())
+        self.assertEqual(self.run_json("space", "list")["spaces"][0]["space"], "default")
+
+    def test_start_as_json_prints_one_object_and_takes_a_free_port(self):
+        process = subprocess.Popen(
+            [str(harness.BINARIES / "engram"), "start", "--json", "--http-port", "0",
+             "--grpc-port", "50051", "--data-root", str(self.root)], stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, text=True, env=self.server.environment())
+        try:
+            started = json.loads(process.stdout.readline())
+            self.assertEqual((started["ok"], started["pid"]), (True, process.pid))
+            self.server.port = started["port"]
+            self.assertEqual(self.server.call("GET", "/health/alive").status, 200)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            rest = process.communicate(timeout=20)[0]
+        self.assertEqual((process.returncode, rest), (0, ""))
+
+    def test_start_refuses_what_the_configuration_does_not_allow(self):
+        port = str(free_port())
+        config = self.folder / "bad.toml"
+        config.write_text("[features]\ndual_memory_type = true\n")
+        cases = [
+            (["--config", config], {}, f"{config}:2:1: unknown key"),
+            (["--config", self.folder / "none.toml"], {}, "none.toml"),
+            (["--set", "server.nonsense=1"], {}, "the command line: unknown key"),
+            (["--set", "server.http_threads"], {}, "has no value"),
+            (["--port", "seventy"], {}, "server.http_port"),
+            (["--bind", "0.0.0.0"], {}, "no API key"),
+            ([], {"ENGRAM_HTTP_BIND": "::"}, "no API key"),
+            ([], {"ENGRAM_AUTH_MODE": "api_key"}, "server.api_key is not set"),
+            ([], {"ENGRAM_FEATURES_DUAL_MEMORY_TYPES": "maybe"},
+             "ENGRAM_FEATURES_DUAL_MEMORY_TYPES"),
+        ]
+        for arguments, env, say in cases:
+            result = self.engram("start", *(["--port", port] if "--port" not in arguments else []),
+                                 *arguments, "--json", env=env, timeout=20)
+            self.assertEqual(result.code, 1, f"{arguments} {env}: {result}")
+            self.assertIn(say, result.json["error"]["message"])
+            self.assertTrue(result.json["error"]["hint"])
+        self.assertFalse((self.folder / "engram.pid").exists())
+
+    def test_a_second_server_is_refused_and_leaves_the_first_alone(self):
+        self.server.start()
+        self.wait_published()
+        record = (self.folder / "engram.pid").read_text()
+        same_root = self.engram("start", "--json", "--port", free_port(), timeout=20,
+                                env={"ENGRAM_PID_PATH": str(self.folder / "other.pid")})
+        self.assertEqual(same_root.code, 1, same_root)
+        self.assertEqual(same_root.json["error"]["code"], "BUSY")
+        self.assertIn(f"process {self.server.process.pid}", same_root.json["error"]["message"])
+        same_pid_file = self.engram("start", "--json", "--port", free_port(), timeout=20,
+                                    root=self.folder / "elsewhere")
+        self.assertEqual(same_pid_file.code, 1, same_pid_file)
+        self.assertIn("belongs to a running server", same_pid_file.json["error"]["message"])
+        same_port = self.engram("start", "--json", "--port", self.server.port, timeout=20,
+                                root=self.folder / "elsewhere",
+                                env={"ENGRAM_PID_PATH": str(self.folder / "other.pid")})
+        self.assertEqual(same_port.code, 1, same_port)
+        self.assertEqual((self.folder / "engram.pid").read_text(), record)
+        self.assertFalse((self.folder / "other.pid").exists())
+        self.assertEqual(self.status()[0], 0)
+
+    # --- status ---
+
+    def test_status_is_0_only_when_online(self):
+        code, status, seconds = self.status()
+        self.assertEqual((code, status["ok"], status["status"]), (1, False, "offline"))
+        self.assertTrue(status["error"]["hint"])
+        self.server.start()
+        self.server.put("a", "one")
+        code, status, seconds = self.status()
+        self.assertEqual((code, status["ok"], status["status"]), (0, True, "online"), status)
+        self.assertEqual((status["pid"], status["port"]),
+                         (self.server.process.pid, self.server.port))
+        self.assertEqual(status["memory_count"], 1)
+        space = status["spaces"][0]
+        self.assertEqual((space["space"], space["mode"], space["phase"]),
+                         ("default", "legacy", "off"))
+        self.assertEqual(self.server.stop(), 0)
+        code, status, seconds = self.status()
+        self.assertEqual((code, status["status"]), (1, "offline"))
+
+    def test_a_stopped_process_is_unresponsive_within_a_second_and_known_from_its_control_block(self):
+        self.server.start()
+        for i in range(5):
+            self.server.put(f"m{i}", f"text {i}")
+        self.server.flag(True)
+        self.server.wait_drained()
+        time.sleep(1.2)  # the mirror is written twice a second
+        os.kill(self.server.process.pid, signal.SIGSTOP)
+        code, status, seconds = self.status()
+        self.assertEqual((code, status["status"]), (1, "unresponsive"), status)
+        self.assertLess(seconds, 1.0)
+        self.assertEqual(status["pid"], self.server.process.pid)
+        self.assertEqual((status["spaces"][0]["count"], status["spaces"][0]["mode"],
+                          status["spaces"][0]["remaining_old"]), (5, "dual", 0))
+        began = time.monotonic()
+        migration = self.engram("migrate-dual", "status", "--json")
+        self.assertLess(time.monotonic() - began, 1.0)
+        self.assertEqual(migration.code, 0, migration)
+        self.assertEqual(migration.json["spaces"][0]["mode"], "dual")
+        os.kill(self.server.process.pid, signal.SIGCONT)
+        self.assertEqual(self.status()[0], 0)
+        self.server.kill()
+        code, status, seconds = self.status()
+        self.assertEqual((code, status["status"]), (1, "offline"))
+        self.assertEqual(status["spaces"][0]["count"], 5)
+        self.assertIn("is gone", status["error"]["message"])
+
+    def test_watch_repeats_until_it_is_interrupted(self):
+        self.server.start()
+        watch = subprocess.Popen(
+            [str(harness.BINARIES / "engram"), "status", "--watch", "--json", "--data-root",
+             str(self.root)], stdout=subprocess.PIPE, text=True, env=self.server.environment())
+        self.assertEqual(json.loads(watch.stdout.readline())["status"], "online")
+        self.server.stop()
+        self.assertEqual(json.loads(watch.stdout.readline())["status"], "offline")
+        watch.send_signal(signal.SIGINT)
+        self.assertEqual(watch.wait(5), 1)
+        watch.stdout.close()
+
+    # --- stop ---
+
+    def test_stop_ends_the_server_in_order_and_a_second_one_finds_nothing(self):
+        self.server.start()
+        self.server.put("a", "one")
+        stopped = self.engram("stop", "--json")
+        self.assertEqual(stopped.code, 0, stopped)
+        self.assertEqual((stopped.json["how"], stopped.json["pid"]),
+                         ("shutdown", self.server.process.pid))
+        self.assertEqual(self.server.process.wait(1), 0)
+        self.assertEqual(list(self.folder.glob("*.pid")), [])
+        self.assertFalse((self.root / ".engram" / "server.pid").exists())
+        again = self.engram("stop", "--json")
+        self.assertEqual((again.code, again.json["stopped"]), (0, False))
+        self.assertEqual(len(self.memories(view="memory")), 1)
+
+    def test_a_stale_pid_file_is_seen_through_and_taken_over(self):
+        self.server.start()
+        self.server.kill()
+        self.assertTrue((self.folder / "engram.pid").exists())
+        self.assertEqual(self.status()[1]["status"], "offline")
+        self.assertEqual(self.engram("stop").code, 0)
+        self.server.start()
+        self.assertEqual(self.status()[0], 0)
+
+    def test_a_foreign_process_under_the_pid_is_never_signalled(self):
+        foreign = subprocess.Popen(["sleep", "600"])
+        self.addCleanup(foreign.wait)
+        self.addCleanup(foreign.kill)
+        (self.folder / "engram.pid").write_text(f"{foreign.pid}:7432")
+        (self.root / ".engram").mkdir()
+        (self.root / ".engram" / "server.pid").write_text(f"{foreign.pid}:7432")
+        for arguments in (["stop"], ["stop", "--force"]):
+            result = self.engram(*arguments, "--json")
+            self.assertEqual(result.code, 1, result)
+            self.assertIn("not an engram server", result.json["error"]["message"])
+        self.assertEqual(self.status()[1]["status"], "offline")
+        self.assertIsNone(foreign.poll())
+        self.server.start()  # nor does it keep a server from starting
+        self.assertEqual(self.status()[0], 0)
+
+    def test_the_server_of_another_data_root_is_not_stopped(self):
+        self.server.start()
+        other = self.folder / "other"
+        other.mkdir()
+        result = self.engram("stop", "--json", root=other)
+        self.assertEqual(result.code, 1, result)
+        self.assertIn("another data root", result.json["error"]["message"])
+        self.assertEqual(self.status()[0], 0)
+
+    def test_a_server_that_does_not_react_is_killed_only_with_force(self):
+        self.server = self.new_server(ENGRAM_SERVER_DRAIN_DEADLINE_MS="0")
+        self.server.start()
+        self.server.put("a", "one")
+        os.kill(self.server.process.pid, signal.SIGSTOP)
+        result = self.engram("stop", "--json")
+        self.assertEqual(result.code, 1, result)
+        self.assertIn("--force", result.json["error"]["hint"])
+        self.assertIsNone(self.server.process.poll())
+        result = self.engram("stop", "--force", "--json")
+        self.assertEqual((result.code, result.json.get("how")), (0, "SIGKILL"), result)
+        self.server.process.wait(5)
+        self.assertEqual(len(self.memories(view="memory")), 1)
+
+    # --- config ---
+
+    def test_config_set_takes_effect_at_once_and_survives(self):
+        self.server.start()
+        result = self.engram("config", "set", FLAG, "true", "--json")
+        self.assertEqual((result.code, result.json["effect"]), (0, "at once"), result)
+        self.assertIs(self.server.ok("GET", "/api/v1/admin/features")["dual_memory_types"], True)
+        self.assertEqual(self.engram("config", "get", FLAG).out, "true\n")
+        self.server.stop()
+        self.server.start()
+        self.assertIs(self.server.ok("GET", "/api/v1/admin/features")["dual_memory_types"], True)
+
+    def test_a_key_that_a_stronger_level_fixes_is_refused_with_its_name(self):
+        self.server = self.new_server(ENGRAM_FEATURES_DUAL_MEMORY_TYPES="false")
+        self.server.start()
+        for env in ({}, {"ENGRAM_FEATURES_DUAL_MEMORY_TYPES": ""}):
+            result = self.engram("config", "set", FLAG, "true", "--json", env=env)
+            self.assertEqual(result.code, 1, result)
+            self.assertIn("ENGRAM_FEATURES_DUAL_MEMORY_TYPES", result.json["error"]["message"])
+        self.assertIs(self.server.ok("GET", "/api/v1/admin/features")["dual_memory_types"], False)
+
+    def test_what_needs_a_restart_goes_to_the_file_and_counts_then(self):
+        config = self.folder / "engram.toml"
+        self.server = self.new_server(config="[server]\nconnections_max = 100 # few\n")
+        self.server.start()
+        result = self.engram("config", "set", "server.connections_max", "50", "--config", config,
+                             "--json")
+        self.assertEqual((result.code, result.json["effect"]), (0, "at the next start"), result)
+        self.assertEqual(config.read_text(), "[server]\nconnections_max = 50 # few\n")
+
+    def test_the_api_key_of_the_configuration_is_sent(self):
+        config = self.folder / "engram.toml"
+        self.server = self.new_server(config='[server]\napi_key = "k-123"\n')
+        self.server.start()
+        with_key = self.engram("migrate-dual", "pause", "--json",
+                               env={"ENGRAM_CONFIG_PATH": str(config)})
+        self.assertEqual(with_key.code, 0, with_key)
+        without = self.engram("migrate-dual", "pause", "--json")
+        self.assertEqual(without.code, 1, without)
+        self.assertIn("server.api_key", without.json["error"]["hint"])
+        self.assertEqual(self.engram("stop", "--config", config).code, 0)
+
+    # --- the migrator ---
+
+    def test_pause_throttle_and_resume_are_read_back(self):
+        self.server.start()
+        paused = self.engram("migrate-dual", "pause", "--json")
+        self.assertEqual((paused.code, paused.json["knobs"]["paused"]), (0, True), paused)
+        slow = self.engram("migrate-dual", "throttle", "--rate-limit", "7", "--json").json["knobs"]
+        self.assertEqual((slow["paused"], slow["rate_limit"]), (True, 7))
+        self.engram("migrate-dual", "resume")
+        knobs = self.engram("migrate-dual", "status", "--json").json["knobs"]
+        self.assertEqual((knobs["paused"], knobs["rate_limit"]), (False, 7))
+        self.assertEqual(self.engram("migrate-dual", "throttle").code, 2)
+
+    def test_an_online_migration_is_driven_until_it_is_done(self):
+        self.server.start()
+        for i in range(50):
+            self.server.put(f"m{i}", f"text {i}")
+        done = self.engram("migrate-dual", "--mode", "online", "--json", timeout=120)
+        self.assertEqual(done.code, 0, done)
+        space = done.json["spaces"][0]
+        self.assertEqual((space["mode"], space["remaining_old"]), ("dual", 0))
+
+    # --- through the server ---
+
+    def test_memories_are_read_and_written_through_the_server_in_the_same_form(self):
+        embedding = [0.25] * 767 + [0.1]
+        lines = [json.dumps({"id": i, "content": f"text {i}", "embedding": embedding,
+                             "created_at": "2025-11-21T18:57:13Z",
+                             "last_access": "2025-11-21T18:57:13Z"})
+                 for i in ("a b/\u00e9", "b", "c?&=%")]
+        self.server.start()
+        put = self.engram("memory", "put", "--jsonl", "-", stdin="\n".join(lines) + "\n")
+        self.assertEqual(put.code, 0, put)
+        acknowledged = [json.loads(line) for line in put.out.splitlines()]
+        self.assertEqual([a["id"] for a in acknowledged], ["a b/\u00e9", "b", "c?&=%"])
+        self.assertTrue(all(isinstance(a["lsn"], int) for a in acknowledged))
+        forms = (["memory", "list", "--jsonl", "--exact", "--embeddings", "--view", "dual"],
+                 ["memory", "list", "--json"], ["memory", "list", "--jsonl", "--limit", "2"],
+                 ["memory", "list", "--jsonl", "--after", "b"],
+                 ["memory", "get", "a b/\u00e9", "--json", "--exact", "--embeddings"],
+                 ["space", "stats", "--json"], ["space", "list", "--json"])
+        beside = [self.engram(*form) for form in forms]
+        self.assertEqual([r.code for r in beside], [0] * len(forms), beside)
+        self.assertEqual(self.engram("memory", "get", "none").code, 1)
+        verified = self.engram("verify", "--full", "--json")
+        self.assertEqual((verified.code, verified.json["checked"]), (0, 3), verified)
+        self.server.stop()
+        for form, online in zip(forms, beside):
+            offline = self.engram(*form)
+            if form[0] == "space":
+                for spaces in (online.json["spaces"], offline.json["spaces"]):
+                    for key in ("bytes", "lsn"):  # closing writes a record of its own
+                        spaces[0].pop(key)
+                self.assertEqual(online.json["spaces"], offline.json["spaces"], form)
+            else:
+                self.assertEqual(online.out, offline.out, form)
+
+    def test_deletes_and_long_lists_go_through_the_server(self):
+        self.server.start()
+        lines = "".join(json.dumps({"id": f"m{i:05}", "embedding": [i / 3000] * 768}) + "\n"
+                        for i in range(2500))
+        self.assertEqual(self.engram("memory", "put", "--jsonl", "-", stdin=lines).code, 0)
+        listed = self.engram("memory", "list", "--jsonl").out.splitlines()
+        self.assertEqual([json.loads(line)["id"] for line in listed],
+                         [f"m{i:05}" for i in range(2500)])
+        deleted = self.engram("memory", "delete", "m00001", "unknown", "--json")
+        self.assertEqual(deleted.code, 1, deleted)
+        self.assertEqual((deleted.json["deleted"], deleted.json["unknown"]), (1, 1))
+        self.assertEqual(self.engram("memory", "get", "m00001").code, 1)
+
+    def test_a_bad_line_is_refused_with_its_number_and_what_was_before_is_stored(self):
+        self.server.start()
+        good = json.dumps({"id": "a", "embedding": [0.5] * 768})
+        result = self.engram("memory", "put", "--jsonl", "-", stdin=good + "\n{}\n")
+        self.assertEqual(result.code, 1, result)
+        self.assertIn("line 2", result.err)
+        self.assertEqual(self.engram("memory", "get", "a").code, 0)
+
+    def test_offline_commands_refuse_beside_the_server_and_say_so(self):
+        self.server.start()
+        self.server.put("a", "one")
+        for arguments in (["compact"], ["space", "mode", "dual"], ["migrate-dual"],
+                          ["migrate-dual", "rollback"]):
+            result = self.engram(*arguments, "--json")
+            self.assertEqual(result.code, 1, result)
+            error = result.json["error"]
+            self.assertEqual(error["code"], "BUSY")
+            self.assertIn(f"process {self.server.process.pid}", error["message"])
+            self.assertIn("engram stop", error["hint"])
+
+
+class HungServerTest(harness.StoreTest):
+    def test_a_port_that_takes_connections_and_answers_nothing_hangs_no_command(self):
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(16)
+            program = self.folder / "engram"
+            shutil.copy("/bin/sh", program)
+            process = subprocess.Popen([program, "-c", "read x", "start"], stdin=subprocess.PIPE)
+            self.addCleanup(process.communicate)
+            (self.root / ".engram").mkdir()
+            (self.root / ".engram" / "server.pid").write_text(
+                f"{process.pid}:{listener.getsockname()[1]}")
+            for arguments, limit in ((["status"], 1.0), (["migrate-dual", "status"], 1.5),
+                                     (["migrate-dual", "pause"], 15), (["stop", "--force"], 40)):
+                began = time.monotonic()
+                result = harness.engram(*arguments, "--json", "--data-root", self.root)
+                self.assertLess(time.monotonic() - began, limit, arguments)
+                self.assertEqual(result.code, 0 if arguments[0] == "stop" else 1, result)
+
+
+if __name__ == "__main__":
+    unittest.main()
