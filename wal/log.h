@@ -102,7 +102,15 @@ class Log {
   virtual Status ReleaseBelow(Lsn lsn) = 0;
   // Flushes the queue and writes the clean-shutdown record; Append is not allowed afterwards.
   virtual Status CloseClean() = 0;
-  virtual uint64_t size_bytes() const = 0;       // of all segments
+  virtual uint64_t size_bytes() const = 0;  // of all segments
+  // What was written since Open(). Cheap, from any thread.
+  struct Counters {
+    uint64_t appended_bytes = 0;  // as written, padding and headers included
+    uint64_t groups = 0;
+    uint64_t records = 0;
+    uint64_t flush_ns = 0;  // time spent in writing and flushing groups
+  };
+  virtual Counters counters() const = 0;
   virtual std::string_view io_name() const = 0;  // "uring", "pwrite", "simulated"
 };
 
@@ -120,7 +128,8 @@ Result<TailPosition> DecodeTailPosition(Bytes bytes);  // kUnsupported for anoth
 
 class Tailer {
  public:
-  // `position.next` 0: from the oldest record still there. kFailedPrecondition if the log no longer
+  // With `position.segment` 0 the place is found by `position.next` alone; that 0 too: from the
+  // oldest record still there. kFailedPrecondition if the log no longer
   // holds the position (recycled, another store): the caller must scan instead.
   static Result<std::unique_ptr<Tailer>> Open(FileSystem& fs, const std::string& directory,
                                               const TailPosition& position);

@@ -6,6 +6,7 @@
 #include <deque>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/crc32c.h"
 #include "base/mutex.h"
 #include "wal/log.h"
@@ -58,6 +59,11 @@ class LogWriter : public Log {
   Status CloseClean() override;
   uint64_t size_bytes() const override;
   std::string_view io_name() const override { return io_name_; }
+  Counters counters() const override {
+    return {appended_bytes_.load(std::memory_order_relaxed),
+            groups_.load(std::memory_order_relaxed), records_.load(std::memory_order_relaxed),
+            flush_ns_.load(std::memory_order_relaxed)};
+  }
 
  private:
   void AdoptSegments(const LogListing& listing, uint64_t next_lsn) ENGRAM_REQUIRES(mutex_);
@@ -92,6 +98,10 @@ class LogWriter : public Log {
   std::atomic<uint64_t> next_lsn_{1};
   std::atomic<uint64_t> durable_lsn_{0};
   std::atomic<bool> latched_{false};
+  std::atomic<uint64_t> appended_bytes_{0};
+  std::atomic<uint64_t> groups_{0};
+  std::atomic<uint64_t> records_{0};
+  std::atomic<uint64_t> flush_ns_{0};
 
   mutable Mutex mutex_;
   std::deque<std::unique_ptr<Group>> queue_
@@ -441,6 +451,7 @@ void LogWriter::SealHeader(Group& group, uint64_t durable_lsn) {
 
 Status LogWriter::WriteGroup(Group& group, uint64_t durable_lsn) {
   // The first group of a segment is always the one at its first page.
+  const uint64_t begun_ns = Clock::System().MonotonicNs();
   if (group.offset_bytes == kPageSizeBytes) ENGRAM_TRY(ActivateSegment(group));
   SealHeader(group, durable_lsn);
   ENGRAM_TRY(
@@ -448,6 +459,10 @@ Status LogWriter::WriteGroup(Group& group, uint64_t durable_lsn) {
   ENGRAM_ASSIGN_OR_RETURN(const WriteQueue::Completion completion, io_->Wait());
   ENGRAM_TRY(completion.status);
   end_offset_bytes_ = group.offset_bytes + group.bytes.size();
+  appended_bytes_.fetch_add(group.bytes.size(), std::memory_order_relaxed);
+  groups_.fetch_add(1, std::memory_order_relaxed);
+  records_.fetch_add(group.record_count, std::memory_order_relaxed);
+  flush_ns_.fetch_add(Clock::System().MonotonicNs() - begun_ns, std::memory_order_relaxed);
   return Status::Ok();
 }
 

@@ -27,6 +27,7 @@ class LogTailer : public Tailer {
  private:
   Status Gone(const std::string& why) const;
   Status LocateByLsn(const LogListing& listing);
+  Status PassOver(Lsn next);
   Status LocateBySegment(const LogListing& listing);
   Status CheckStore(const SegmentHeader& header);
   Status OpenSegment(const SegmentHeader& header);
@@ -81,7 +82,27 @@ Status LogTailer::LocateByLsn(const LogListing& listing) {
   if (found->header->first_lsn > position_.next.value) {
     return Gone("it begins at LSN " + std::to_string(found->header->first_lsn));
   }
-  return EnterSegment(*found->header);
+  const Lsn wanted = position_.next;
+  position_.next.value = found->header->first_lsn;
+  ENGRAM_TRY(EnterSegment(*found->header));
+  return PassOver(wanted);
+}
+
+// Goes on to the group that holds `next`, or to the end of what is there.
+Status LogTailer::PassOver(Lsn next) {
+  while (reader_ && position_.next < next) {
+    ENGRAM_ASSIGN_OR_RETURN(const GroupRead read, ReadGroup());
+    if (read.state != GroupState::kValid) break;
+    const uint64_t behind = read.header.first_lsn + read.header.record_count;
+    if (behind > next.value) {
+      position_.next = next;
+      break;
+    }
+    position_.next.value = behind;
+    position_.offset_bytes = read.end_bytes;
+    position_.chain_crc = read.header.header_checksum;
+  }
+  return Status::Ok();
 }
 
 Status LogTailer::LocateBySegment(const LogListing& listing) {

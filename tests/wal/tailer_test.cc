@@ -97,6 +97,25 @@ TEST_P(TailerTest, ThePositionSurvivesRotationAndRestartAtEveryRecord) {
   EXPECT_GT(position.epoch, 2u);
 }
 
+TEST_P(TailerTest, AnLsnAloneIsFoundInTheMiddleOfASegmentAndOfAGroup) {
+  auto log = Open();
+  for (int i = 0; i < 40; ++i) PutGroup(*log, 3);
+  const uint64_t last = log->durable().value;
+  for (uint64_t next = 1; next <= last + 1; ++next) {
+    TailPosition position;
+    position.next = Lsn{next};
+    seen_ = next - 1;
+    auto tailer = Follow(position);
+    EXPECT_EQ(tailer->position().next, position.next);
+    ExpectPoll(*tailer, last + 1 - next);
+  }
+  auto tailer = Follow();
+  seen_ = 0;
+  ExpectPoll(*tailer, last);
+  PutNext(*log);
+  ExpectPoll(*tailer, 1);
+}
+
 TEST_P(TailerTest, APositionWhoseSegmentWasReleasedAfterItsEndContinues) {
   auto log = Open();
   auto tailer = Follow();
