@@ -63,6 +63,9 @@ struct FileInfo {
   uint64_t device = 0;
   uint64_t inode = 0;
   uint32_t mode = 0;  // permission bits
+  // Of the last change of the content, and of the file; 0: not known.
+  int64_t modified_ns = 0;
+  int64_t changed_ns = 0;
 };
 
 struct DirectoryEntry {

@@ -280,6 +280,9 @@ class PosixFileSystem final : public FileSystem {
     info.device = st.st_dev;
     info.inode = st.st_ino;
     info.mode = st.st_mode & 07777;
+    constexpr int64_t kNanosPerSecond = 1'000'000'000;
+    info.modified_ns = st.st_mtim.tv_sec * kNanosPerSecond + st.st_mtim.tv_nsec;
+    info.changed_ns = st.st_ctim.tv_sec * kNanosPerSecond + st.st_ctim.tv_nsec;
     return info;
   }
 

@@ -100,6 +100,7 @@ Status StoreImpl::ApplyTables(const MemtableList& tables, Lsn target) {
 Status StoreImpl::CommitLmdb(std::unique_ptr<lmdb::WriteTxn> txn, Lsn applied, bool sync) {
   ENGRAM_TRY(PutU64(txn.get(), kMetaApplied, applied.value));
   const uint64_t txn_id = txn->id();
+  const bool flushes_the_one_before = !last_commit_failed_;
   Status committed = txn->Commit();
   if (!committed.ok()) {
     last_commit_failed_ = true;
@@ -114,14 +115,8 @@ Status StoreImpl::CommitLmdb(std::unique_ptr<lmdb::WriteTxn> txn, Lsn applied, b
     applied_txn_id_ = txn_id;
   }
   full_.store(false);
-  if (sync) {
-    Status status = lmdb_->Sync();
-    if (!status.ok()) {
-      Latch(status);
-      return status;
-    }
-    previous_applied_ = applied;
-  }
+  if (flushes_the_one_before) bulk_is_unflushed_.store(false);
+  if (sync) ENGRAM_TRY(SyncLmdb());
   if (log_ != nullptr) ENGRAM_TRY(log_->ReleaseBelow(previous_applied_));
   return Status::Ok();
 }

@@ -47,6 +47,11 @@ class BulkTxnImpl final : public BulkTxn {
   Status AddDigests(const DigestDelta& delta) override;
   Status ReplaceDigests(const Totals& totals) override;
   Status SetMeta(std::string_view name, std::string_view value) override;
+  Status CountQuarantined(int64_t change) override {
+    ENGRAM_ASSIGN_OR_RETURN(DigestRows * rows, digests_.rows());
+    rows->counts.quarantined += static_cast<uint64_t>(change);
+    return Status::Ok();
+  }
   Status Commit(const CommitOptions& options) override;
 
  private:
@@ -127,12 +132,13 @@ Status BulkTxnImpl::AppendRecordNoDigest(const NewRecord& record) {
   StoreBe64(vector_raw, record.vector_key.value);
   changes_content_ = true;
   ENGRAM_TRY(txn_->Put(Table::kOldHeads, row_key, record.old_head));
+  if (!record.dual_head.empty()) ENGRAM_TRY(txn_->Put(Table::kHeads, row_key, record.dual_head));
   ENGRAM_TRY(txn_->Put(Table::kContent, row_key, record.text));
   ENGRAM_TRY(txn_->Put(Table::kEmbeddings, Bytes(vector_raw, 8), record.embedding));
   ENGRAM_TRY(digests_.ApplyToRange(record.key, record.digest, false));
   ENGRAM_ASSIGN_OR_RETURN(DigestRows * rows, digests_.rows());
   rows->counts.records += 1;
-  rows->counts.old += 1;
+  (record.dual_head.empty() ? rows->counts.old : rows->counts.dual) += 1;
   rows->counts.episodes += 1;
   return Status::Ok();
 }

@@ -123,6 +123,17 @@ Result<std::optional<StoredRecord>> ReadViewImpl::Record(NodeKey key) {
   return record;
 }
 
+Result<std::optional<HeadCommon>> ReadView::Head(NodeKey key) {
+  ENGRAM_ASSIGN_OR_RETURN(const auto record, Record(key));
+  return record ? std::optional<HeadCommon>(record->current()) : std::optional<HeadCommon>();
+}
+
+Result<std::optional<HeadCommon>> ReadViewImpl::Head(NodeKey key) {
+  StoredRecord record;
+  ENGRAM_ASSIGN_OR_RETURN(const bool found, LoadHeads(key, &record));
+  return found ? std::optional<HeadCommon>(record.current()) : std::optional<HeadCommon>();
+}
+
 Result<std::string> ReadViewImpl::IdOf(NodeKey key) {
   const std::string row_key = EncodeU64Key(key.value);
   ENGRAM_ASSIGN_OR_RETURN(std::optional<Bytes> row, reader_.Get(Table::kContent, AsBytes(row_key)));

@@ -202,6 +202,21 @@ Status DecodeTextFields(Bytes key, Bytes value, TextFields* out) {
   return Status::Ok();
 }
 
+bool PeekTextFields(Bytes value, TextPeek* out) {
+  ByteReader reader(value);
+  uint8_t version = 0, flags = 0;
+  uint32_t size = 0;
+  Bytes bytes;
+  if (!reader.ReadLe(&version) || !reader.ReadLe(&flags) || version != kTextVersion) return false;
+  if (!reader.ReadLe(&size) || !reader.ReadBytes(size, &bytes)) return false;
+  out->id = AsView(bytes);
+  out->content.reset();
+  if ((flags & kHasContent) == 0) return true;
+  if (!reader.ReadLe(&size) || !reader.ReadBytes(size, &bytes)) return false;
+  out->content = AsView(bytes);
+  return true;
+}
+
 void EncodeEmbedding(Bytes key, NodeKey owner, Bytes floats, std::string* out) {
   ENGRAM_CHECK(floats.size() == kEmbeddingSizeBytes);
   const size_t start = out->size();

@@ -72,6 +72,14 @@ void EncodeTextFields(Bytes key, const TextFields& text, std::string* out);
 // Reuses the capacity of `out`.
 Status DecodeTextFields(Bytes key, Bytes value, TextFields* out);
 
+// Id and content of a text row as it stands: neither checksum nor the rest is looked at. False if
+// they do not fit into the row. For searches, which verify what they return.
+struct TextPeek {
+  std::string_view id;
+  std::optional<std::string_view> content;
+};
+bool PeekTextFields(Bytes value, TextPeek* out);
+
 void EncodeExtension(Bytes key, const Extension& extension, std::string* out);
 Status DecodeExtension(Bytes key, Bytes value, Extension* out);
 

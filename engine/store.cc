@@ -94,7 +94,21 @@ Status StoreImpl::WaitForRoom() {
 Result<std::unique_ptr<WriteTxn>> StoreImpl::Begin() {
   ENGRAM_TRY(CheckWritable());
   ENGRAM_TRY(WaitForRoom());
-  return MakeWriteTxn(this, std::unique_lock(write_mutex_));
+  writers_arrived_.fetch_add(1);
+  std::unique_lock lock(write_mutex_);
+  writers_admitted_.fetch_add(1);
+  return MakeWriteTxn(this, std::move(lock));
+}
+
+// The mutex knows no order: without this a caller of batch after batch would keep writers out.
+void StoreImpl::LetWritersIn() {
+  constexpr uint64_t kWaitNsMax = 20'000'000;
+  constexpr uint64_t kStepNs = 50'000;
+  const uint64_t arrived = writers_arrived_.load();
+  for (uint64_t waited_ns = 0; waited_ns < kWaitNsMax; waited_ns += kStepNs) {
+    if (writers_admitted_.load() >= arrived) return;
+    Clock::System().SleepNs(kStepNs);
+  }
 }
 
 Result<Lsn> StoreImpl::StageChanges(std::string payload, const ChangeSet& changes,
@@ -125,9 +139,21 @@ void StoreImpl::SetStagedMode(Lsn lsn, Mode mode) {
 
 // A log record may build on the rows of a bulk batch; then a crash must not undo the batch alone.
 Status StoreImpl::FlushBulk() {
-  if (!bulk_is_unflushed_) return Status::Ok();
-  ENGRAM_TRY(Drain({.sync = true}));
-  bulk_is_unflushed_ = false;
+  if (!bulk_is_unflushed_.load()) return Status::Ok();
+  std::lock_guard apply_lock(apply_mutex_);
+  return bulk_is_unflushed_.load() ? SyncLmdb() : Status::Ok();
+}
+
+// REQUIRES: apply_mutex_ is held.
+Status StoreImpl::SyncLmdb() {
+  ENGRAM_TRY(CheckWritable());
+  Status status = lmdb_->Sync();
+  if (!status.ok()) {
+    Latch(status);
+    return status;
+  }
+  previous_applied_ = Lsn{applied_.load()};
+  bulk_is_unflushed_.store(false);
   return Status::Ok();
 }
 
@@ -208,14 +234,7 @@ Status StoreImpl::Drain(const DrainOptions& options) {
   while (HasPending()) ENGRAM_TRY(ApplyFrozen());
   if (!options.sync) return Status::Ok();
   std::lock_guard apply_lock(apply_mutex_);
-  ENGRAM_TRY(CheckWritable());
-  Status status = lmdb_->Sync();
-  if (!status.ok()) {
-    Latch(status);
-    return status;
-  }
-  previous_applied_ = Lsn{applied_.load()};
-  return Status::Ok();
+  return SyncLmdb();
 }
 
 // An empty change set: replaying it changes nothing, and the LSN is taken.
@@ -238,6 +257,7 @@ void StoreImpl::PublishBulk(Lsn lsn) {
 
 Result<std::unique_ptr<BulkTxn>> StoreImpl::BeginBulk() {
   ENGRAM_TRY(CheckWritable());
+  LetWritersIn();
   std::unique_lock write_lock(write_mutex_);
   while (HasPending()) ENGRAM_TRY(ApplyFrozen());
   std::unique_lock apply_lock(apply_mutex_);
@@ -257,7 +277,12 @@ StoreInfo StoreImpl::Info() {
   info.generation = store_file_.generation;
   info.applied = Lsn{applied_.load()};
   info.durable = Lsn{visible_.load()};
-  if (log_ != nullptr) info.log_io = std::string(log_->io_name());
+  info.overlay_size_bytes = pending_bytes_.load();
+  if (log_ != nullptr) {
+    info.log_io = std::string(log_->io_name());
+    info.log_size_bytes = log_->size_bytes();
+    info.log = log_->counters();
+  }
   MutexLock lock(stage_mutex_);
   if (lmdb_ == nullptr) return info;
   Result<uint64_t> used = lmdb_->UsedBytes();

@@ -137,6 +137,8 @@ class ReadView {
   virtual Result<std::optional<StoredRecord>> Record(NodeKey key) = 0;
   // For a write that replaces the whole record: damaged heads and text are left out (has_head()).
   virtual Result<std::optional<StoredRecord>> RecordToReplace(NodeKey key) { return Record(key); }
+  // What both heads of a record have in common, of the current one, without its text.
+  virtual Result<std::optional<HeadCommon>> Head(NodeKey key);
   // The id of a key that has no record (edge endpoint), else of its record.
   virtual Result<std::string> IdOf(NodeKey key) = 0;
   // Verifies the checksum; the SHA-256 is verification's business. kCorruption if the row is
@@ -243,6 +245,7 @@ class BulkTxn {
     Bytes embedding;
     Sha256Digest digest{};
     Tier tier = Tier::kCold;
+    Bytes dual_head = {};  // encoded, of the same content; empty: the record comes in old
   };
   virtual Status AppendRecord(const NewRecord& record) = 0;
   // Replaces the record under `record.key` (added if there is none): its dual head and its old
@@ -268,6 +271,8 @@ class BulkTxn {
     std::map<uint64_t, RangeSum> ranges;  // by range number; no other range has records
   };
   virtual Status ReplaceDigests(const Totals& totals) = 0;
+  // Changes Counts::quarantined: records kept back, in rows of Table::kQuarantine.
+  virtual Status CountQuarantined(int64_t change) = 0;
   // Commits; with `sync` the environment is flushed too (a checkpoint may then claim it).
   struct CommitOptions {
     bool sync = false;
@@ -295,6 +300,7 @@ struct RecoveryReport {
   Lsn applied;    // in LMDB when opened
   Lsn recovered;  // last LSN found in the log
   uint64_t records_replayed = 0;
+  uint64_t duration_ns = 0;  // of reading and opening the log
   bool torn_tail = false;
   std::string torn_detail;             // file and offset
   std::vector<wal::LostStretch> lost;  // with salvage: what is gone
@@ -308,7 +314,10 @@ struct StoreInfo {
   uint64_t old_head_rows = 0;  // in LMDB: what is not applied yet is not in it
   Lsn applied;
   Lsn durable;
-  std::string log_io;  // "uring" or "pwrite"
+  std::string log_io;               // "uring" or "pwrite"
+  uint64_t overlay_size_bytes = 0;  // acknowledged, not applied
+  uint64_t log_size_bytes = 0;      // of all segments
+  wal::Log::Counters log;           // since the store was opened
 };
 
 // Thread-safe.

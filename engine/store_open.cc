@@ -32,9 +32,11 @@ Status StoreImpl::OpenFiles() {
   ENGRAM_TRY(LoadOrCreate());
   if (!read_only()) ENGRAM_TRY(RemoveStrayGenerations());
   ENGRAM_TRY(LoadMeta());
+  const uint64_t begun_ns = environment_.clock.MonotonicNs();
   ENGRAM_TRY(ReplayLog());
+  if (!read_only()) ENGRAM_TRY(OpenLog());
+  recovery_.duration_ns = environment_.clock.MonotonicNs() - begun_ns;
   if (read_only()) return Status::Ok();
-  ENGRAM_TRY(OpenLog());
   if (options_.background_apply) {
     Applier::Shared().Register(this);
     if (HasPending()) Applier::Shared().Wake(*this);

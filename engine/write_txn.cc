@@ -101,7 +101,13 @@ void WriteTxnImpl::Delete(Table table, Bytes key) {
 
 Result<NodeKey> WriteTxnImpl::KeyFor(std::string_view id, const Uuid& uuid) {
   ENGRAM_ASSIGN_OR_RETURN(std::optional<NodeKey> found, view_.FindId(id));
-  if (found) return *found;
+  if (found) {
+    // An ingest under way may have entered the id and not its text row.
+    ENGRAM_ASSIGN_OR_RETURN(
+        auto text, view_.reader().Get(Table::kContent, AsBytes(EncodeU64Key(found->value))));
+    if (!text) new_ids_.emplace(found->value, id);
+    return *found;
+  }
   const NodeKey key{next_node_key_++};
   PutU64(Table::kIds, AsBytes(EncodeIdKey(id)), key.value);
   PutU64(Table::kUuids, uuid.bytes, key.value);

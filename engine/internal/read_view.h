@@ -18,6 +18,7 @@ class ReadViewImpl final : public ReadView {
   Result<std::optional<NodeKey>> FindUuid(const Uuid& uuid) override;
   Result<std::optional<StoredRecord>> Record(NodeKey key) override;
   Result<std::optional<StoredRecord>> RecordToReplace(NodeKey key) override;
+  Result<std::optional<HeadCommon>> Head(NodeKey key) override;
   Result<std::string> IdOf(NodeKey key) override;
   Result<NodeKey> ReadEmbedding(VectorKey key, Embedding* out) override;
   Result<std::vector<Neighbour>> OutEdges(NodeKey source) override;

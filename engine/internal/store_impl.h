@@ -90,7 +90,7 @@ class StoreImpl final : public Store {
   void PublishBulk(Lsn lsn);
   Status CommitLmdb(std::unique_ptr<lmdb::WriteTxn> txn, Lsn applied, bool sync);
   // Called with write_mutex_ and apply_mutex_ held after a commit that the log cannot repeat.
-  void NoteUnflushedBulk() { bulk_is_unflushed_ = true; }
+  void NoteUnflushedBulk() { bulk_is_unflushed_.store(true); }
   void Latch(const Status& status);
   Status CheckWritable();
 
@@ -116,6 +116,8 @@ class StoreImpl final : public Store {
   void AddMemtable() ENGRAM_REQUIRES(stage_mutex_);
   void ShareTables() ENGRAM_REQUIRES(stage_mutex_);
   Status FlushBulk();
+  Status SyncLmdb();
+  void LetWritersIn();
   Status FullIfNoSpace(const Status& status);
   Status ApplyTables(const MemtableList& tables, Lsn target);
   Status CopyGeneration(lmdb::Environment* to, const CompactOptions& options,
@@ -135,7 +137,11 @@ class StoreImpl final : public Store {
   uint64_t next_node_key_ = 1;    // guarded by write_mutex_
   uint64_t next_vector_key_ = 1;  // guarded by write_mutex_
   // LMDB's last commit is a bulk batch that a crash may undo, and log records must not build on.
-  bool bulk_is_unflushed_ = false;  // guarded by write_mutex_
+  // Set with both mutexes held, cleared with apply_mutex_ held.
+  std::atomic<bool> bulk_is_unflushed_{false};
+  // Writers that have asked for write_mutex_, and those that got it.
+  std::atomic<uint64_t> writers_arrived_{0};
+  std::atomic<uint64_t> writers_admitted_{0};
 
   std::mutex apply_mutex_;
   Lsn previous_applied_;  // of the commit before the last: the log is recycled below it

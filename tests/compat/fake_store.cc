@@ -313,6 +313,7 @@ class FakeBulk final : public engine::BulkTxn {
   Status AppendRecordNoDigest(const NewRecord&) override { return NotInFake(); }
   Status AddDigests(const DigestDelta&) override { return NotInFake(); }
   Status ReplaceDigests(const Totals&) override { return NotInFake(); }
+  Status CountQuarantined(int64_t) override { return NotInFake(); }
   Status SetMeta(std::string_view, std::string_view) override { return NotInFake(); }
   Status Commit(const CommitOptions&) override {
     store_.heads_installed += installed_;
