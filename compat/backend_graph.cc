@@ -29,7 +29,7 @@ Status Backend::AddEdge(std::string_view from, std::string_view to, float weight
   ENGRAM_TRY(CheckId(to));
   Uuid from_uuid = UuidOf(from);
   Uuid to_uuid = UuidOf(to);
-  ENGRAM_ASSIGN_OR_RETURN(auto txn, store_.Begin());
+  ENGRAM_ASSIGN_OR_RETURN(auto txn, BeginWrite());
   ENGRAM_ASSIGN_OR_RETURN(NodeKey source, txn->KeyFor(from, from_uuid));
   ENGRAM_ASSIGN_OR_RETURN(NodeKey target, txn->KeyFor(to, to_uuid));
   ENGRAM_TRY(txn->AddEdge(source, target, weight));
@@ -39,7 +39,7 @@ Status Backend::AddEdge(std::string_view from, std::string_view to, float weight
 }
 
 Result<bool> Backend::RemoveEdge(std::string_view from, std::string_view to) {
-  ENGRAM_ASSIGN_OR_RETURN(auto txn, store_.Begin());
+  ENGRAM_ASSIGN_OR_RETURN(auto txn, BeginWrite());
   ENGRAM_ASSIGN_OR_RETURN(auto source, txn->view().FindId(from));
   ENGRAM_ASSIGN_OR_RETURN(auto target, txn->view().FindId(to));
   uint64_t removed = 0;
@@ -156,7 +156,7 @@ Result<bool> Backend::ActivationChanges::Stage() {
 }
 
 Status Backend::SpreadActivation(std::string_view source, float decay) {
-  ENGRAM_ASSIGN_OR_RETURN(auto txn, store_.Begin());
+  ENGRAM_ASSIGN_OR_RETURN(auto txn, BeginWrite());
   ENGRAM_ASSIGN_OR_RETURN(auto key, txn->view().FindId(source));
   ActivationChanges changes(*this, *txn);
   ENGRAM_ASSIGN_OR_RETURN(float activation, changes.ActivationOf(key));

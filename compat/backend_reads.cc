@@ -3,6 +3,7 @@
 #include "compat/conversion.h"
 #include "compat/internal/backend.h"
 #include "compat/internal/write_plan.h"
+#include "compat/text_search.h"
 
 namespace engram::compat::internal {
 
@@ -41,6 +42,26 @@ class Unreadable {
  private:
   Status first_;
   uint64_t count_ = 0;
+};
+
+// Which records a scan passes over, decided by their heads alone.
+class PassOver {
+ public:
+  PassOver(ReadView& view, const MemoryBackend::ScanOptions& options)
+      : view_(view), tier_(options.tier), left_(options.skip) {}
+  Result<bool> Asks(NodeKey key) {
+    if (left_ == 0 && !tier_) return false;
+    ENGRAM_ASSIGN_OR_RETURN(const auto head, view_.Head(key));
+    if (!head || (tier_ && head->tier != *tier_)) return true;
+    if (left_ == 0) return false;
+    --left_;
+    return true;
+  }
+
+ private:
+  ReadView& view_;
+  const std::optional<engine::Tier> tier_;
+  uint64_t left_;
 };
 
 }  // namespace
@@ -137,7 +158,15 @@ Status Backend::Scan(
   Embedding* embedding = options.embeddings ? buffer.get() : nullptr;
   uint64_t visited = 0;
   Unreadable unreadable;
+  PassOver pass_over(*view, options);
   const Status scanned = view->ScanIds(after, [&](std::string_view, NodeKey key) -> Result<bool> {
+    auto passed = pass_over.Asks(key);
+    if (passed.status().code() == StatusCode::kCorruption) {
+      unreadable.Add(passed.status());
+      return true;
+    }
+    ENGRAM_TRY(passed.status());
+    if (*passed) return true;
     // A scan reads each record once: filling the cache would only push out what point reads use.
     auto record = ReadRecord(*view, key, embedding, {.use_cache = false});
     if (record.status().code() == StatusCode::kCorruption) {
@@ -164,6 +193,15 @@ Result<std::vector<MemoryBackend::ScoredId>> Backend::Search(const Embedding& qu
     ENGRAM_TRY(id.status());
     found.push_back({std::move(*id), hit.score});
   }
+  return found;
+}
+
+Result<std::vector<MemoryBackend::ScoredId>> Backend::SearchText(std::string_view query,
+                                                                 float threshold, uint32_t k) {
+  ENGRAM_ASSIGN_OR_RETURN(auto hits, SearchTexts(store_, query, threshold, k));
+  std::vector<ScoredId> found;
+  found.reserve(hits.size());
+  for (TextHit& hit : hits) found.push_back({std::move(hit.id), hit.score});
   return found;
 }
 

@@ -64,7 +64,7 @@ Result<Lsn> Backend::SetConsolidationScore(std::string_view id, float score) {
 
 Status Backend::AddBinding(std::string_view episode, std::string_view concept_id, float strength,
                            float contribution) {
-  ENGRAM_ASSIGN_OR_RETURN(auto txn, store_.Begin());
+  ENGRAM_ASSIGN_OR_RETURN(auto txn, BeginWrite());
   ENGRAM_ASSIGN_OR_RETURN(auto episode_node, Find(*txn, episode));
   if (!episode_node) return AfterEarlierWrites(std::move(txn), NoNode("episode"));
   ENGRAM_ASSIGN_OR_RETURN(auto concept_node, Find(*txn, concept_id));
@@ -102,7 +102,7 @@ Result<std::vector<MemoryBackend::BoundNode>> Backend::EpisodesOf(std::string_vi
 
 Status Backend::SpreadThroughBindings(std::string_view source, bool source_is_episode,
                                       float decay) {
-  ENGRAM_ASSIGN_OR_RETURN(auto txn, store_.Begin());
+  ENGRAM_ASSIGN_OR_RETURN(auto txn, BeginWrite());
   ENGRAM_ASSIGN_OR_RETURN(auto key, txn->view().FindId(source));
   if (!key) return AfterEarlierWrites(std::move(txn), Status::Ok());
   ActivationChanges changes(*this, *txn);

@@ -70,7 +70,7 @@ Result<Backend::PreparedWrite> Backend::PrepareMemory(const Memory& memory,
 }
 
 Result<Lsn> Backend::StageWrite(PreparedWrite& write) {
-  ENGRAM_ASSIGN_OR_RETURN(auto txn, store_.Begin());
+  ENGRAM_ASSIGN_OR_RETURN(auto txn, BeginWrite());
   ENGRAM_ASSIGN_OR_RETURN(NodeKey key, txn->KeyFor(write.text->id, write.head.uuid));
   ENGRAM_ASSIGN_OR_RETURN(auto stored, txn->view().RecordToReplace(key));
   if (stored && !write.typed && stored->has_extension) {
@@ -155,7 +155,7 @@ Status Backend::PutBatch(const std::vector<PutItem>& items, std::vector<Lsn>* ls
 }
 
 Result<Lsn> Backend::StageRemove(std::string_view id) {
-  ENGRAM_ASSIGN_OR_RETURN(auto txn, store_.Begin());
+  ENGRAM_ASSIGN_OR_RETURN(auto txn, BeginWrite());
   ENGRAM_ASSIGN_OR_RETURN(auto key, txn->view().FindId(id));
   Status removed = key ? txn->RemoveRecord(*key) : Status::NotFound("no key");
   if (removed.code() == StatusCode::kNotFound) {
@@ -210,7 +210,7 @@ Status Backend::StageHead(WriteTxn& txn, const Found& found, const Extension* ne
 }
 
 Result<Lsn> Backend::EditRecord(std::string_view id, const Edit& edit) {
-  ENGRAM_ASSIGN_OR_RETURN(auto txn, store_.Begin());
+  ENGRAM_ASSIGN_OR_RETURN(auto txn, BeginWrite());
   ENGRAM_ASSIGN_OR_RETURN(auto found, Find(*txn, id));
   if (!found) {
     return AfterEarlierWrites(std::move(txn), Status::NotFound("there is no memory with this id",

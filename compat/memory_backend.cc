@@ -19,6 +19,7 @@ using engine::Mode;
 Backend::Backend(engine::Store& store, SpaceId space, const BackendOptions& options)
     : store_(store),
       space_(std::move(space)),
+      gate_(Clock::System()),
       cache_(options.conversion_cache_bytes_max),
       installer_(store, cache_, options.lazy_install_batch) {}
 
@@ -34,17 +35,30 @@ Status Backend::Clear() {
   engine::WriteTxn::ClearOptions options;
   options.keys_max = kKeysPerStep;
   do {
-    ENGRAM_ASSIGN_OR_RETURN(auto txn, store_.Begin());
+    ENGRAM_ASSIGN_OR_RETURN(auto txn, BeginWrite());
     ENGRAM_ASSIGN_OR_RETURN(options.after, txn->Clear(options));
     ENGRAM_TRY(Commit(txn->Stage()).status());
   } while (options.after);
   return Status::Ok();
 }
 
-Status Backend::SetMode(Mode mode) {
+Result<std::unique_ptr<engine::WriteTxn>> Backend::BeginWrite() {
+  const uint64_t arrived = gate_.Arrive();
   ENGRAM_ASSIGN_OR_RETURN(auto txn, store_.Begin());
+  gate_.Admit(arrived);
+  return txn;
+}
+
+Status Backend::SetMode(Mode mode) {
+  // What a log record would have to flush first is flushed before writers have to wait for it.
+  ENGRAM_TRY(store_.Drain({.sync = true}));
+  ENGRAM_ASSIGN_OR_RETURN(auto txn, store_.Begin());
+  std::optional<ModeGate::Change> change(gate_);
   Mode current = txn->view().mode();
-  if (current == mode) return AfterEarlierWrites(std::move(txn), Status::Ok());
+  if (current == mode) {
+    change.reset();
+    return AfterEarlierWrites(std::move(txn), Status::Ok());
+  }
   if (current == Mode::kFinalized) {
     return Status::FailedPrecondition(
         "the space is finalized: its old heads are gone, so it cannot go back to mode " +
@@ -62,6 +76,7 @@ Status Backend::SetMode(Mode mode) {
   ENGRAM_TRY(txn->SetMode(mode));
   auto staged = txn->Stage();
   txn.reset();
+  change.reset();
   return Commit(std::move(staged)).status();
 }
 
@@ -81,6 +96,7 @@ BackendStats Backend::Stats() {
   stats.last_install_failure = installs.last_failure;
   stats.shadow_compared = shadow_compared_;
   stats.shadow_mismatches = shadow_mismatches_;
+  stats.mode_gate = gate_.waits();
   std::lock_guard lock(shadow_mutex_);
   stats.shadow_mismatch_ids = shadow_mismatch_ids_;
   return stats;

@@ -4,6 +4,7 @@
 #ifndef ENGRAM_COMPAT_MEMORY_BACKEND_H_
 #define ENGRAM_COMPAT_MEMORY_BACKEND_H_
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -31,6 +32,14 @@ struct FullRecord {
   uint64_t binding_count = 0;
 };
 
+// How many writes waited how long while a change of the mode held them up. Bucket i: below 2^i
+// microseconds and not below 2^(i-1), the last one also everything above.
+inline constexpr size_t kGateWaitBuckets = 24;
+struct GateWaits {
+  std::array<uint64_t, kGateWaitBuckets> buckets{};
+  uint64_t total_ns = 0;
+};
+
 // Counters since Make(), read at any time.
 struct BackendStats {
   uint64_t converted_on_read = 0;  // conversions made for reads, each record once per cache stay
@@ -42,6 +51,7 @@ struct BackendStats {
   uint64_t shadow_compared = 0;
   uint64_t shadow_mismatches = 0;
   std::vector<std::string> shadow_mismatch_ids;  // the first 64
+  GateWaits mode_gate;
 };
 
 // Thread-safe.
@@ -80,6 +90,8 @@ class MemoryBackend {
     std::optional<std::string> after;
     uint64_t limit = UINT64_MAX;
     bool embeddings = false;
+    uint64_t skip = 0;  // records (of `tier`) passed over before the first visited
+    std::optional<engine::Tier> tier = std::nullopt;  // only records of it
   };
   virtual Status Scan(
       const ScanOptions& options,
@@ -90,6 +102,10 @@ class MemoryBackend {
     float score = 0;
   };
   virtual Result<std::vector<ScoredId>> Search(const engine::Embedding& query, uint32_t k) = 0;
+  // The k best contents, best first, ties by id bytes (compat/text_search.h). Records below
+  // `threshold` and those without content are left out.
+  virtual Result<std::vector<ScoredId>> SearchText(std::string_view query, float threshold,
+                                                   uint32_t k) = 0;
 
   // Edges: directed, parallel edges and self-loops allowed, no existence check, any weight.
   struct Edge {

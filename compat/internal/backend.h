@@ -12,6 +12,7 @@
 
 #include "compat/internal/conversion_cache.h"
 #include "compat/internal/lazy_installer.h"
+#include "compat/internal/mode_gate.h"
 #include "compat/memory_backend.h"
 
 namespace engram::compat::internal {
@@ -35,6 +36,8 @@ class Backend final : public MemoryBackend {
               const std::function<Result<bool>(const FullRecord&, const engine::Embedding*)>& visit)
       override;
   Result<std::vector<ScoredId>> Search(const engine::Embedding& query, uint32_t k) override;
+  Result<std::vector<ScoredId>> SearchText(std::string_view query, float threshold,
+                                           uint32_t k) override;
 
   Status AddEdge(std::string_view from, std::string_view to, float weight) override;
   Result<bool> RemoveEdge(std::string_view from, std::string_view to) override;
@@ -79,6 +82,8 @@ class Backend final : public MemoryBackend {
   Result<Lsn> StageWrite(PreparedWrite& write);
   Result<Lsn> StageRemove(std::string_view id);  // Lsn 0: there is no record
   Result<Lsn> Commit(Result<Lsn> staged);        // waits until it is durable
+  // Begins the transaction of every write but a change of the mode.
+  Result<std::unique_ptr<engine::WriteTxn>> BeginWrite();
 
   // A record found under the write mutex.
   struct Found {
@@ -135,6 +140,7 @@ class Backend final : public MemoryBackend {
 
   engine::Store& store_;
   const SpaceId space_;
+  ModeGate gate_;
   ConversionCache cache_;
   LazyInstaller installer_;
 
