@@ -27,6 +27,7 @@ constexpr uint64_t kFixedPayloadBytes = 3144;
 // Anonymous memory that one written record costs until its commit: LMDB's dirty pages.
 constexpr uint64_t kDirtyBytesPerRecord = 5200;
 constexpr uint64_t kCommitRecordsMax = 32768;
+constexpr uint64_t kServedCommitRecordsMax = 256;  // writers wait for so many at a time
 constexpr uint64_t kBatchBytesPerRecord = 4096;
 constexpr uint64_t kBytesPerIdRow = 100;
 // What a commit can be expected to write per second, for predictions.
@@ -54,6 +55,7 @@ class IngestJob {
 
   Result<IngestReport> Run() {
     started_ns_ = environment_.clock.MonotonicNs();
+    if (options_.served && !counts_only_) ENGRAM_TRY(NoteBegun());
     ENGRAM_TRY(Index());
     ENGRAM_TRY(Plan());
     ENGRAM_TRY(Match());
@@ -69,6 +71,7 @@ class IngestJob {
   }
 
  private:
+  Status NoteBegun();
   Status Index();
   Status Plan();
   Status Match();
@@ -103,6 +106,19 @@ class IngestJob {
   IngestTotals totals_;
   IngestReport report_;
 };
+
+// From here on a delete leaves a tombstone: a row of sources is there.
+Status IngestJob::NoteBegun() {
+  ENGRAM_ASSIGN_OR_RETURN(auto view, store_->View());
+  ENGRAM_ASSIGN_OR_RETURN(const auto row, view->Meta(kSourcesBegunRow));
+  view.reset();
+  if (row) return Status::Ok();
+  ENGRAM_ASSIGN_OR_RETURN(auto txn, store_->Begin());
+  ENGRAM_TRY(txn->SetMeta(kSourcesBegunRow, "1"));
+  ENGRAM_ASSIGN_OR_RETURN(const Lsn lsn, txn->Stage());
+  txn.reset();
+  return store_->WaitDurable(lsn);
+}
 
 Status IngestJob::Index() {
   directory_ = CanonicalDirectory(source_.directory);
@@ -145,6 +161,7 @@ Status IngestJob::Match() {
 
 PlanOptions IngestJob::MakePlanOptions() {
   uint64_t rows = std::max<uint64_t>(10000, options_.memory_budget_bytes / 3 / kBytesPerIdRow);
+  if (options_.served) rows = kServedCommitRecordsMax * 8;
   return {environment_.fs, temporary_directory_, rows, hooks_.cancel};
 }
 
@@ -210,9 +227,11 @@ Status IngestJob::Write() {
   if (options_.checkpoint_interval > 0) {
     commit = std::min(commit, std::max<uint64_t>(options_.checkpoint_interval, 64));
   }
+  if (options_.served) commit = std::min(commit, kServedCommitRecordsMax);
   PipelineOptions pipeline;
   pipeline.workers = std::max<uint32_t>(1, options_.workers);
   pipeline.records_max = std::clamp<uint64_t>(options_.batch_size, 1, 4096);
+  if (options_.served) pipeline.records_max = std::min(pipeline.records_max, commit);
   pipeline.bytes_max = std::clamp<uint64_t>(
       std::min(options_.memory_budget_bytes / 64, pipeline.records_max * kBatchBytesPerRecord),
       1u << 20, 8u << 20);
@@ -220,8 +239,8 @@ Status IngestJob::Write() {
   pipeline.batches_max =
       std::clamp<uint64_t>(options_.memory_budget_bytes / 6 / batch_bytes, 2, 64);
   IngestWriter writer(counts_only_ ? nullptr : store_, report_.origin, plan_,
-                      {commit, options_.checkpoint_interval, report_.source_hash}, hooks_,
-                      &totals_);
+                      {commit, options_.checkpoint_interval, report_.source_hash, options_.served},
+                      hooks_, &totals_);
   Status status = RunPipeline(pipeline, *index_, store_, report_.origin, plan_.work,
                               [&](IngestBatch& batch) { return writer.Write(batch); });
   bool keep = status.ok() || status.code() == StatusCode::kCancelled;
@@ -274,6 +293,7 @@ Status IngestJob::Digest() {
     ENGRAM_ASSIGN_OR_RETURN(engine::DigestState state, view->Digests());
     for (const engine::TierDigest& tier : state.tiers) sum.Add(tier.lanes);
     report_.lsn = state.lsn;
+    report_.space_digest = state.SpaceDigest();
   }
   if (counts_only_) sum.Add(totals_.planned);
   sum.Add(totals_.source_minus_stored);

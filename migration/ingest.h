@@ -62,6 +62,9 @@ struct SourceCounters {
 };
 
 struct IngestOptions {
+  // The store is open for others too: commits are small, what is deleted from now on leaves
+  // tombstones, and in modes that produce dual heads the records come in with them.
+  bool served = false;
   bool dry_run = false;                  // count and predict; nothing at all is created or changed
   uint64_t batch_size = 1000;            // records per unit of work
   uint64_t checkpoint_interval = 10000;  // records between calls of IngestHooks::checkpoint
@@ -103,6 +106,7 @@ struct IngestReport {
   // The space's digest if every record that comes from this source had the audit decoder's digest
   // of the source bytes; true at `lsn`. In a dry run without a store: of the source alone.
   Sha256Digest source_digest{};
+  Sha256Digest space_digest{};  // as stored, at the same LSN
   Lsn lsn;
   uint64_t bytes_predicted = 0;  // growth of the store
   double seconds_predicted = 0;  // dry run: from decoding a sample

@@ -33,6 +33,14 @@ class IdWriter {
   }
   Lsn lsn() const { return lsn_; }
   BulkTxn& txn() { return *txn_; }
+  // The key that is entered under `key` by someone else since the plan was made; 0: none.
+  Result<NodeKey> Present(Table table, Bytes key) {
+    ENGRAM_ASSIGN_OR_RETURN(const auto row, txn_->GetRow(table, key));
+    if (!row) return NodeKey{};
+    ENGRAM_ASSIGN_OR_RETURN(const Bytes body, engine::DecodeChecked(key, AsBytes(*row)));
+    if (body.size() != 8) return Status::Corruption("an id row of a wrong size");
+    return NodeKey{LoadLe<uint64_t>(body.data())};
+  }
   Status Put(Table table, Bytes key, NodeKey node) {
     uint8_t value[8];
     StoreLe(value, node.value);
@@ -142,12 +150,21 @@ Status ReserveIds(const PlanOptions& options, engine::Store& store, const KnownS
     ENGRAM_TRY(ReserveKeys(writer.txn(), plan));
   }
   for (uint64_t i = 0; i < plan->by_id.size(); ++i) {
-    const WorkItem& item = plan->work[plan->by_id[i]];
+    WorkItem& item = plan->work[plan->by_id[i]];
     std::string key = engine::EncodeIdKey(index.id(item.index_id));
-    ENGRAM_TRY(writer.Put(Table::kIds, AsBytes(key), item.key));
+    ENGRAM_ASSIGN_OR_RETURN(const NodeKey present, writer.Present(Table::kIds, AsBytes(key)));
+    if (present.value == 0) {
+      ENGRAM_TRY(writer.Put(Table::kIds, AsBytes(key), item.key));
+      continue;
+    }
+    // Written here since the plan was made: the id has its key, and its uuid row.
+    item.key = present;
+    item.vector_key = VectorKey{};
+    item.known = true;
   }
   for (uint64_t i = 0; i < plan->by_uuid.size(); ++i) {
     const UuidRow& row = plan->by_uuid[i];
+    if (plan->work[row.work].known) continue;
     ENGRAM_TRY(writer.Put(Table::kUuids, row.uuid.bytes, plan->work[row.work].key));
   }
   ENGRAM_TRY(writer.Commit());

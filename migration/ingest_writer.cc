@@ -1,5 +1,6 @@
 #include "migration/ingest_writer.h"
 
+#include "compat/conversion.h"
 #include "engine/rows.h"
 
 namespace engram::migration {
@@ -46,6 +47,11 @@ Status IngestWriter::Begin() {
   if (txn_) return Status::Ok();
   ENGRAM_ASSIGN_OR_RETURN(txn_, store_->BeginBulk());
   if (expected_.value == 0 || txn_->lsn() != expected_) exclusive_ = false;
+  // No writer, and so no change of the mode, gets in before the commit.
+  if (options_.convert && !space_) {
+    ENGRAM_ASSIGN_OR_RETURN(space_, SpaceId::Parse(store_->space()));
+  }
+  converts_ = options_.convert && store_->mode() != engine::Mode::kLegacy;
   return Status::Ok();
 }
 
@@ -55,7 +61,7 @@ Status IngestWriter::WriteNew(IngestBatch& batch) {
     EncodeHead(item, item.work.vector_key);
     ENGRAM_TRY(txn_->AppendRecordNoDigest({item.work.key, item.work.vector_key, AsBytes(head_),
                                            batch.text_row(item), batch.embedding_row(item),
-                                           item.digest, item.tier}));
+                                           item.digest, item.tier, DualRow()}));
   }
   pending_ += batch.items.size();
   return txn_->AddDigests(batch.appended);
@@ -98,7 +104,7 @@ Status IngestWriter::Replace(const IngestBatch& batch, const IngestItem& item) {
   }
   EncodeHead(item, vector_key);
   return txn_->ReplaceRecord({item.work.key, vector_key, AsBytes(head_), batch.text_row(item),
-                              embedding, item.digest, item.tier});
+                              embedding, item.digest, item.tier, DualRow()});
 }
 
 // Asked inside the transaction: whether the id was written or deleted here meanwhile.
@@ -138,6 +144,10 @@ void IngestWriter::EncodeHead(const IngestItem& item, VectorKey vector_key) {
   common.origin = origin_;
   head_.clear();
   engine::EncodeOldHead(key, common, item.memory, &head_);
+  if (!converts_) return;
+  dual_head_.clear();
+  compat::ToDualHead(item.memory, engine::NodeUuid(*space_, item.id), engine::Extension(), &node_);
+  engine::EncodeDualHead(key, common, node_, &dual_head_);
 }
 
 void IngestWriter::Count(const IngestBatch& batch) {

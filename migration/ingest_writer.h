@@ -29,6 +29,7 @@ class IngestWriter {
     uint64_t commit_records_max = 0;
     uint64_t checkpoint_interval = 0;
     Sha256Digest source_hash{};
+    bool convert = false;  // in modes that produce dual heads
   };
   // `store` null: count only. All references must outlive the writer.
   IngestWriter(engine::Store* store, uint32_t origin, const IngestPlan& plan,
@@ -47,6 +48,8 @@ class IngestWriter {
   Status Replace(const IngestBatch& batch, const IngestItem& item);
   Result<bool> IsLocal(const IngestItem& item);
   void EncodeHead(const IngestItem& item, VectorKey vector_key);
+  // The dual head's row, empty where the mode asks for none. Behind EncodeHead.
+  Bytes DualRow() const { return converts_ ? AsBytes(dual_head_) : Bytes(); }
   Status CommitPending(bool sync);
   void Count(const IngestBatch& batch);
 
@@ -61,8 +64,12 @@ class IngestWriter {
   bool exclusive_ = true;  // nobody wrote since the plan was made
   uint64_t pending_ = 0;   // changes in txn_
   uint64_t since_checkpoint_ = 0;
-  uint64_t done_ = 0;  // work items
+  uint64_t done_ = 0;             // work items
+  std::optional<SpaceId> space_;  // set with options_.convert
+  bool converts_ = false;         // the transaction at hand
   std::string head_;
+  std::string dual_head_;
+  engine::DualNode node_;
   std::string embedding_;
 };
 

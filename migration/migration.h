@@ -71,8 +71,22 @@ struct VerifyOptions {
 // `ok` is false in the object when anything does not match; an error only if it could not look.
 Result<nlohmann::json> Verify(const JobContext& context, const VerifyOptions& options);
 
+// The same of a store that is open, and may be written to meanwhile.
+Result<nlohmann::json> VerifyOpen(const JobContext& context, engine::Store& store,
+                                  const VerifyOptions& options);
+
+// Brings what an upstream directory still holds into a space that is open and served: batches,
+// between which writers and readers get in. What is written or deleted here meanwhile wins. In the
+// modes that produce dual heads the records come in converted. `options.source` is required,
+// `options.space` is not looked at. A source that came in whole and has not changed since costs no
+// reading of its records. docs/format/ingest.md.
+Result<nlohmann::json> IngestOpen(const JobContext& context, engine::Store& store,
+                                  const MigrateOptions& options);
+
 // Serves Memory from the old heads again. kFailedPrecondition once finalized.
 Result<nlohmann::json> Rollback(const JobContext& context, const std::string& space);
+// The same for a space that is open and served.
+Result<nlohmann::json> RollbackOpen(const JobContext& context, compat::MemoryBackend& backend);
 Result<nlohmann::json> CanRollback(const JobContext& context, const std::string& space);
 Result<nlohmann::json> MigrationStatus(const JobContext& context, const std::string& space);
 

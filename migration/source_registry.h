@@ -20,6 +20,9 @@ struct KnownSource {
   std::vector<SourceExtent> extents;  // sorted by path
 };
 
+// Written before a served store takes in its first source.
+inline constexpr std::string_view kSourcesBegunRow = "source.begun";
+
 std::string SourceRowName(uint32_t number);
 std::string EncodeKnownSource(const KnownSource& source);
 // kCorruption for inconsistent bytes, kUnsupported for another version.

@@ -53,8 +53,8 @@ class Verifier {
   Verifier(engine::Store& store, const VerifyRun& run) : store_(store), run_(run) {}
 
   Result<VerifyReport> Run() {
-    ENGRAM_ASSIGN_OR_RETURN(auto view, store_.Snapshot());
-    ENGRAM_ASSIGN_OR_RETURN(claims_, ReadClaims(*view, &report_));
+    ENGRAM_TRY(OpenViews());
+    ENGRAM_ASSIGN_OR_RETURN(claims_, ReadClaims(*views_.front(), &report_));
     if (run_.sample > 0 && claims_.counts.records > run_.sample) {
       stride_ = claims_.counts.records / run_.sample;
       report_.sampled = stride_ > 1;
@@ -72,8 +72,22 @@ class Verifier {
   }
 
  private:
-  uint32_t workers() const {
-    return run_.workers != 0 ? run_.workers : std::max(1u, std::thread::hardware_concurrency());
+  uint32_t workers() const { return static_cast<uint32_t>(views_.size()); }
+
+  // One view for each worker, all at one LSN; fewer workers where writers are too quick for that.
+  Status OpenViews() {
+    constexpr int kTries = 16;
+    const uint32_t wanted =
+        run_.workers != 0 ? run_.workers : std::max(1u, std::thread::hardware_concurrency());
+    for (int attempt = 0; attempt < kTries && views_.size() < wanted; ++attempt) {
+      views_.clear();
+      while (views_.size() < wanted) {
+        ENGRAM_ASSIGN_OR_RETURN(auto view, store_.Snapshot());
+        if (!views_.empty() && view->lsn() != views_.front()->lsn()) break;
+        views_.push_back(std::move(view));
+      }
+    }
+    return Status::Ok();
   }
 
   Status CheckRecords() {
@@ -86,6 +100,7 @@ class Verifier {
     options.lsn = claims_.lsn;
     std::vector<std::unique_ptr<internal::RangeVerifier>> verifiers;
     for (uint32_t i = 0; i < workers(); ++i) {
+      options.view = views_[i].get();
       verifiers.push_back(std::make_unique<internal::RangeVerifier>(store_, options, &marks_));
     }
     internal::OrderedPool<VerifiedRange> pool(
@@ -119,18 +134,18 @@ class Verifier {
     std::sort(vectors_.begin(), vectors_.end());
     internal::LinkSums links;
     internal::OrderedPool<VerifyReport> pool(
-        workers(), 4, [&](uint32_t, uint64_t unit, VerifyReport* out) -> Status {
+        workers(), 4, [&](uint32_t worker, uint64_t unit, VerifyReport* out) -> Status {
           *out = VerifyReport();
-          ENGRAM_ASSIGN_OR_RETURN(auto view, store_.Snapshot());
+          engine::ReadView& view = *views_[worker];
           switch (unit) {
             case 0:
-              return internal::CheckIdTable(*view, marks_, out);
+              return internal::CheckIdTable(view, marks_, out);
             case 1:
-              return internal::CheckUuidTable(*view, marks_, out);
+              return internal::CheckUuidTable(view, marks_, out);
             case 2:
-              return internal::CheckEmbeddingTable(*view, vectors_, out);
+              return internal::CheckEmbeddingTable(view, vectors_, out);
             default:
-              return internal::CheckLinks(*view, &links, out);
+              return internal::CheckLinks(view, &links, out);
           }
         });
     for (int unit = 0; unit < 4; ++unit) {
@@ -186,6 +201,7 @@ class Verifier {
 
   engine::Store& store_;
   const VerifyRun& run_;
+  std::vector<std::unique_ptr<engine::ReadView>> views_;  // by worker
   VerifyReport report_;
   Claims claims_;
   uint64_t stride_ = 1;

@@ -55,7 +55,8 @@ struct VerifyRun {
   ProgressMeter* meter = nullptr;
   const std::atomic<bool>* cancel = nullptr;
 };
-// An error only if it could not look at all (cancelled, I/O); what it finds is in the report.
+// Everything at one snapshot, which stays pinned until the end: writers go on meanwhile. An error
+// only if it could not look at all (cancelled, I/O); what it finds is in the report.
 Result<VerifyReport> VerifyStore(engine::Store& store, const VerifyRun& run);
 
 // {"hot": {"count", "digest"}, "warm", "cold"}

@@ -8,14 +8,19 @@
 namespace engram::migration {
 
 Result<nlohmann::json> Verify(const JobContext& context, const VerifyOptions& options) {
-  const uint64_t begun_ns = context.environment.clock.MonotonicNs();
   ENGRAM_ASSIGN_OR_RETURN(auto store, OpenSpace(context, options.space, engine::Access::kReadOnly));
-  ProgressMeter meter(context.environment.clock, context.progress, nullptr, store->space());
+  return VerifyOpen(context, *store, options);
+}
+
+Result<nlohmann::json> VerifyOpen(const JobContext& context, engine::Store& store,
+                                  const VerifyOptions& options) {
+  const uint64_t begun_ns = context.environment.clock.MonotonicNs();
+  ProgressMeter meter(context.environment.clock, context.progress, nullptr, store.space());
   VerifyRun run;
   run.sample = options.sample;
   run.meter = &meter;
   run.cancel = context.cancel;
-  ENGRAM_ASSIGN_OR_RETURN(VerifyReport report, VerifyStore(*store, run));
+  ENGRAM_ASSIGN_OR_RETURN(VerifyReport report, VerifyStore(store, run));
   if (options.source.has_value()) {
     internal::SourceCheck check;
     check.source = *options.source;
@@ -24,9 +29,9 @@ Result<nlohmann::json> Verify(const JobContext& context, const VerifyOptions& op
     check.workers = std::max(1u, std::thread::hardware_concurrency());
     check.meter = &meter;
     check.cancel = context.cancel;
-    ENGRAM_TRY(internal::VerifyAgainstSource(context.environment, *store, check, &report));
+    ENGRAM_TRY(internal::VerifyAgainstSource(context.environment, store, check, &report));
   }
-  nlohmann::json json = report.ToJson(store->space());
+  nlohmann::json json = report.ToJson(store.space());
   json["seconds"] = static_cast<double>(context.environment.clock.MonotonicNs() - begun_ns) / 1e9;
   return json;
 }

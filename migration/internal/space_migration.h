@@ -93,7 +93,7 @@ class SpaceMigration {
 Result<nlohmann::json> DryRunSpace(const JobContext& context, const MigrateOptions& options,
                                    const SpaceSource& source, const std::string& space);
 
-// Parts that both reports share.
+// Parts that reports share.
 nlohmann::json SourceToJson(const IngestReport& report);
 
 }  // namespace engram::migration::internal

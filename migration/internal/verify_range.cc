@@ -35,25 +35,32 @@ Status RangeVerifier::Verify(const KeyRange& range, VerifiedRange* out) {
   out->range = range;
   out_ = out;
   rows_.clear();
-  sum_ = {};
   items_.resize(range.last - range.first + 1);
   for (uint64_t i = 0; i < items_.size(); ++i) {
     items_[i] = Item();
     items_[i].key = range.first + i;
   }
+  if (options_.view != nullptr) return VerifyAt(*options_.view);
   ENGRAM_ASSIGN_OR_RETURN(auto view, store_.Snapshot());
   if (view->lsn() != options_.lsn) {
     return Status::Busy("the space was written to while it was verified",
                         "stop writing to it and verify again");
   }
-  ENGRAM_TRY(Collect(*view, Table::kOldHeads, &Item::old_head));
-  ENGRAM_TRY(Collect(*view, Table::kHeads, &Item::dual_head));
-  ENGRAM_TRY(Collect(*view, Table::kExtensions, &Item::extension));
-  ENGRAM_TRY(Collect(*view, Table::kContent, &Item::text));
+  return VerifyAt(*view);
+}
+
+Status RangeVerifier::VerifyAt(engine::ReadView& view) {
+  ENGRAM_TRY(Collect(view, Table::kOldHeads, &Item::old_head));
+  ENGRAM_TRY(Collect(view, Table::kHeads, &Item::dual_head));
+  ENGRAM_TRY(Collect(view, Table::kExtensions, &Item::extension));
+  ENGRAM_TRY(Collect(view, Table::kContent, &Item::text));
   ChooseVectors();
-  ENGRAM_TRY(HashEmbeddings(*view));
+  ENGRAM_TRY(HashEmbeddings(view));
   for (Item& item : items_) CheckItem(item);
-  return options_.stride == 1 ? CheckRangeSum(*view) : Status::Ok();
+  if (options_.stride == 1 && !options_.partial) {
+    CheckRangeSum(view, out_->range.first / engine::kRangeKeyCount, out_->sum, &out_->report);
+  }
+  return Status::Ok();
 }
 
 Status RangeVerifier::Collect(engine::ReadView& view, Table table, Slice Item::*slice) {
@@ -207,7 +214,7 @@ void RangeVerifier::CheckDigest(const Item& item, const std::string& name, const
   }
   out_->tiers[tier].count += 1;
   out_->tiers[tier].lanes.Add(digest);
-  sum_.Add(digest);
+  out_->sum.Add(digest);
 }
 
 // An id may have a key and no record (an edge leads to it); then its text row holds the id alone.
@@ -238,9 +245,11 @@ void RangeVerifier::CheckItem(Item& item) {
   if (!damage.empty()) return report.Corrupt("text row of " + NodeName(item.key) + ": " + damage);
   const std::string name(record_.id);
   const std::string id_key = AuditIdKey(record_.id);
-  marks_->id_hash[item.key] = MarkOf(AsBytes(id_key));
   const auto uuid = AuditUuid(options_.space, record_.id);
-  marks_->uuid_hash[item.key] = MarkOf(uuid);
+  if (marks_ != nullptr) {
+    marks_->id_hash[item.key] = MarkOf(AsBytes(id_key));
+    marks_->uuid_hash[item.key] = MarkOf(uuid);
+  }
   extension_ = AuditExtension();
   if (item.extension.present) {
     const std::string bad = ReadExtension(AsBytes(key), At(item.extension), &extension_);
@@ -263,23 +272,18 @@ void RangeVerifier::CheckItem(Item& item) {
   report.matched += report.finding_count == findings ? 1 : 0;
 }
 
-Status RangeVerifier::CheckRangeSum(engine::ReadView& view) {
-  const uint64_t range = out_->range.first / engine::kRangeKeyCount;
+void RangeVerifier::CheckRangeSum(engine::ReadView& view, uint64_t range,
+                                  const engine::RangeSum& sum, VerifyReport* report) {
   const auto stored = view.Range(range);
   const std::string name = "range " + std::to_string(range);
-  if (!stored.ok()) {
-    out_->report.Corrupt(name + ": " + stored.status().message());
-    return Status::Ok();
-  }
+  if (!stored.ok()) return report->Corrupt(name + ": " + stored.status().message());
   const engine::RangeSum expected = stored->value_or(engine::RangeSum{});
-  if (expected.count != sum_.count) {
-    out_->report.Mismatch(
-        {name, "count", std::to_string(expected.count), std::to_string(sum_.count)});
+  if (expected.count != sum.count) {
+    report->Mismatch({name, "count", std::to_string(expected.count), std::to_string(sum.count)});
   }
-  if (expected.sum != sum_.sum) {
-    out_->report.Mismatch({name, "digest", ToHex(expected.sum), ToHex(sum_.sum)});
+  if (expected.sum != sum.sum) {
+    report->Mismatch({name, "digest", ToHex(expected.sum), ToHex(sum.sum)});
   }
-  return Status::Ok();
 }
 
 }  // namespace engram::migration::internal

@@ -24,6 +24,7 @@ struct VerifiedRange {
   VerifyReport report;
   engine::TierDigest tiers[engine::kTierCount];
   std::vector<uint64_t> vector_keys;  // that heads point to
+  engine::RangeSum sum;
 };
 
 // One per thread.
@@ -33,12 +34,21 @@ class RangeVerifier {
     std::string space;
     uint64_t stride = 1;  // look at every n-th node key only
     Lsn lsn;              // the snapshot every worker must see
+    // The snapshot itself; null: each range takes its own, which must be at `lsn`.
+    engine::ReadView* view = nullptr;
+    // The ranges are parts of a range sum's: the caller adds up `sum` and compares.
+    bool partial = false;
   };
+  // `marks` may be null: then the cross tables are not checked later.
   RangeVerifier(engine::Store& store, const Options& options, RecordMarks* marks)
       : store_(store), options_(options), marks_(marks) {}
   Status Verify(const KeyRange& range, VerifiedRange* out);
+  // Compares the recomputed sum of a whole range with the stored one.
+  static void CheckRangeSum(engine::ReadView& view, uint64_t range, const engine::RangeSum& sum,
+                            VerifyReport* report);
 
  private:
+  Status VerifyAt(engine::ReadView& view);
   struct Slice {
     size_t offset = 0;
     size_t size = 0;
@@ -67,7 +77,6 @@ class RangeVerifier {
   bool ReadHeads(const Item& item, const std::string& name);
   void CompareHeads(const std::string& name);
   void CheckDigest(const Item& item, const std::string& name, const AuditHead& head);
-  Status CheckRangeSum(engine::ReadView& view);
 
   engine::Store& store_;
   const Options options_;
@@ -84,7 +93,6 @@ class RangeVerifier {
   AuditExtension extension_;
   std::string canonical_;
   Sha256 sha256_;
-  engine::RangeSum sum_;
 };
 
 }  // namespace engram::migration::internal
