@@ -58,6 +58,18 @@ Struct Taken(const Struct* given) {
   return copy;
 }
 
+// Fills a struct of the caller's as far as it goes; its struct_size stays.
+template <typename Struct>
+Status Give(Struct filled, Struct* given) {
+  if (given == nullptr || given->struct_size < sizeof given->struct_size) {
+    return Status::InvalidArgument("no struct to fill was given, or its struct_size is not set",
+                                   "set struct_size to the size of the struct");
+  }
+  filled.struct_size = given->struct_size;
+  std::memcpy(given, &filled, std::min<size_t>(given->struct_size, sizeof filled));
+  return Status::Ok();
+}
+
 }  // namespace engram::plugin
 
 #endif  // ENGRAM_PLUGIN_BOUNDARY_H_

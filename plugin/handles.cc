@@ -1,5 +1,7 @@
 #include "plugin/handles.h"
 
+#include "migration/spaces.h"
+
 namespace engram::plugin {
 namespace {
 
@@ -41,4 +43,24 @@ engram::migration::JobContext engram_se_engine::Context() {
           .map_size_bytes = map_size_bytes,
           .progress = {},
           .cancel = nullptr};
+}
+
+engram::Result<engram::engine::ControlBlock*> engram_se_space::Control() {
+  std::lock_guard lock(control_mutex_);
+  if (control_ != nullptr) return control_.get();
+  if (store->read_only()) {
+    return engram::Status::FailedPrecondition("the space is open read-only",
+                                              "only who holds the space publishes its state");
+  }
+  const engram::migration::JobContext context = engine->Context();
+  const std::string path =
+      engram::engine::ControlPath(engram::migration::DualDirectory(context, store->space()));
+  ENGRAM_ASSIGN_OR_RETURN(control_, engram::engine::ControlBlock::Open(context.environment.fs, path,
+                                                                       store->Info().store_uuid));
+  return control_.get();
+}
+
+void engram_se_space::RetireControl() {
+  std::lock_guard lock(control_mutex_);
+  if (control_ != nullptr) control_->Retire();
 }

@@ -2,14 +2,18 @@
 #ifndef ENGRAM_PLUGIN_HANDLES_H_
 #define ENGRAM_PLUGIN_HANDLES_H_
 
+#include <atomic>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "compat/memory_backend.h"
+#include "engine/control_block.h"
 #include "engram/engram_storage_engine.h"
 #include "migration/migration.h"
+#include "migration/online/migrator.h"
 
 namespace engram::plugin {
 
@@ -49,8 +53,24 @@ struct engram_se_engine {
 };
 
 struct engram_se_space {
+  engram_se_engine* engine = nullptr;
   std::unique_ptr<engram::engine::Store> store;
   std::unique_ptr<engram::compat::MemoryBackend> backend;  // destroyed before the store
+  std::atomic<bool> has_migrator{false};
+
+  // The block of this space, made at the first call.
+  engram::Result<engram::engine::ControlBlock*> Control();
+  // Leaves word that nobody holds the space any more.
+  void RetireControl();
+
+ private:
+  std::mutex control_mutex_;
+  std::unique_ptr<engram::engine::ControlBlock> control_;  // guarded by control_mutex_
+};
+
+struct engram_se_migrator {
+  engram_se_space* space = nullptr;
+  std::unique_ptr<engram::migration::online::Migrator> migrator;
 };
 
 #endif  // ENGRAM_PLUGIN_HANDLES_H_

@@ -13,6 +13,7 @@ using engine::Access;
 using engine::Mode;
 
 static_assert(static_cast<uint32_t>(Mode::kFinalized) == ENGRAM_SE_MODE_FINALIZED);
+static_assert(static_cast<uint32_t>(engine::Tier::kCold) == ENGRAM_SE_TIER_COLD);
 
 Result<wal::LogIo> LogIoOf(uint32_t log_io) {
   switch (log_io) {
@@ -68,6 +69,7 @@ engram_se_status SpaceOpen(engram_se_engine* engine, const engram_se_space_optio
                             SpaceId::Parse(given.space == nullptr ? "" : given.space));
     ENGRAM_ASSIGN_OR_RETURN(const Access access, AccessOf(given.access));
     auto space = std::make_unique<engram_se_space>();
+    space->engine = engine;
     ENGRAM_ASSIGN_OR_RETURN(space->store,
                             migration::OpenSpace(engine->Context(), id.str(), access));
     compat::BackendOptions backend;
@@ -85,6 +87,7 @@ engram_se_status SpaceClose(engram_se_space* space, engram_se_error* error) noex
     const std::unique_ptr<engram_se_space> owned(space);
     if (owned == nullptr) return Status::Ok();
     owned->backend.reset();
+    owned->RetireControl();  // while the lease is still held
     return owned->store->Close();
   });
 }
@@ -196,12 +199,18 @@ engram_se_status UpdateActivation(engram_se_space* space, engram_se_bytes id, fl
   });
 }
 
-compat::MemoryBackend::ScanOptions ScanOptionsOf(const engram_se_scan_options* options) {
+Result<compat::MemoryBackend::ScanOptions> ScanOptionsOf(const engram_se_scan_options* options) {
   const engram_se_scan_options given = Taken(options);
   compat::MemoryBackend::ScanOptions scan;
   if (given.after != nullptr) scan.after = std::string(ToView(*given.after));
   if (given.limit != 0) scan.limit = given.limit;
   scan.embeddings = (given.flags & ENGRAM_SE_WITH_EMBEDDING) != 0;
+  scan.skip = given.skip;
+  if (given.tier > ENGRAM_SE_TIER_COLD) {
+    return Status::InvalidArgument("unknown tier " + std::to_string(given.tier),
+                                   "use 1 (hot), 2 (warm), 3 (cold), or 0 for all");
+  }
+  if (given.tier != 0) scan.tier = static_cast<engine::Tier>(given.tier);
   return scan;
 }
 
@@ -209,8 +218,9 @@ engram_se_status Scan(engram_se_space* space, const engram_se_scan_options* opti
                       engram_se_memory_fn visit, void* ctx, engram_se_error* error) noexcept {
   return Guarded(error, [&]() -> Status {
     RecordView view;
+    ENGRAM_ASSIGN_OR_RETURN(const auto scan, ScanOptionsOf(options));
     return space->backend->Scan(
-        ScanOptionsOf(options),
+        scan,
         [&](const compat::FullRecord& record, const engine::Embedding* embedding) -> Result<bool> {
           return visit(ctx, &view.Fill(record, embedding)) == 0;
         });
@@ -220,7 +230,7 @@ engram_se_status Scan(engram_se_space* space, const engram_se_scan_options* opti
 engram_se_status Ids(engram_se_space* space, const engram_se_scan_options* options,
                      engram_se_id_fn visit, void* ctx, engram_se_error* error) noexcept {
   return Guarded(error, [&]() -> Status {
-    compat::MemoryBackend::ScanOptions scan = ScanOptionsOf(options);
+    ENGRAM_ASSIGN_OR_RETURN(auto scan, ScanOptionsOf(options));
     scan.embeddings = false;
     return space->backend->Scan(
         scan, [&](const compat::FullRecord& record, const engine::Embedding*) -> Result<bool> {
