@@ -15,7 +15,7 @@ COMMANDS = [
     ["migrate-dual", "rollback"], ["migrate-dual", "can-rollback"], ["migrate-dual", "estimate"],
     ["migrate-dual", "pause"], ["migrate-dual", "resume"], ["migrate-dual", "throttle"],
     ["verify"], ["compact"], ["space", "mode"], ["space", "list"], ["space", "stats"], ["inspect"],
-    ["stop"], ["status"], ["config", "get"], ["config", "set"], ["config", "list"],
+    ["start"], ["stop"], ["status"], ["config", "get"], ["config", "set"], ["config", "list"],
     ["config", "path"], ["validate", "config"],
 ]
 LINE = json.dumps({"id": "a", "embedding": [0.5] * 768}) + "\n"

@@ -41,18 +41,18 @@ class ServerCliTest(harness.StoreTest):
         result = self.engram("status", "--json", **options)
         return result.code, result.json, time.monotonic() - began
 
-    def wait_published(self):
+    def start(self):
         """The probe answers a moment before the server says that it serves."""
+        self.server.start()
         began = time.monotonic()
-        while "HTTP API: " not in self.server.tail():
+        while self.server.tail().count("HTTP API: ") < self.server.starts:
             self.assertLess(time.monotonic() - began, 10)
             time.sleep(0.01)
 
     # --- start ---
 
     def test_start_serves_says_where_and_writes_the_pid_files(self):
-        self.server.start()
-        self.wait_published()
+        self.start()
         record = f"{self.server.process.pid}:{self.server.port}"
         self.assertEqual((self.folder / "engram.pid").read_text(), record)
         self.assertEqual((self.root / ".engram" / "server.pid").read_text(), record)
@@ -99,8 +99,7 @@ class ServerCliTest(harness.StoreTest):
         self.assertFalse((self.folder / "engram.pid").exists())
 
     def test_a_second_server_is_refused_and_leaves_the_first_alone(self):
-        self.server.start()
-        self.wait_published()
+        self.start()
         record = (self.folder / "engram.pid").read_text()
         same_root = self.engram("start", "--json", "--port", free_port(), timeout=20,
                                 env={"ENGRAM_PID_PATH": str(self.folder / "other.pid")})
@@ -125,7 +124,7 @@ class ServerCliTest(harness.StoreTest):
         code, status, seconds = self.status()
         self.assertEqual((code, status["ok"], status["status"]), (1, False, "offline"))
         self.assertTrue(status["error"]["hint"])
-        self.server.start()
+        self.start()
         self.server.put("a", "one")
         code, status, seconds = self.status()
         self.assertEqual((code, status["ok"], status["status"]), (0, True, "online"), status)
@@ -140,7 +139,7 @@ class ServerCliTest(harness.StoreTest):
         self.assertEqual((code, status["status"]), (1, "offline"))
 
     def test_a_stopped_process_is_unresponsive_within_a_second_and_known_from_its_control_block(self):
-        self.server.start()
+        self.start()
         for i in range(5):
             self.server.put(f"m{i}", f"text {i}")
         self.server.flag(True)
@@ -167,7 +166,7 @@ class ServerCliTest(harness.StoreTest):
         self.assertIn("is gone", status["error"]["message"])
 
     def test_watch_repeats_until_it_is_interrupted(self):
-        self.server.start()
+        self.start()
         watch = subprocess.Popen(
             [str(harness.BINARIES / "engram"), "status", "--watch", "--json", "--data-root",
              str(self.root)], stdout=subprocess.PIPE, text=True, env=self.server.environment())
@@ -181,7 +180,7 @@ class ServerCliTest(harness.StoreTest):
     # --- stop ---
 
     def test_stop_ends_the_server_in_order_and_a_second_one_finds_nothing(self):
-        self.server.start()
+        self.start()
         self.server.put("a", "one")
         stopped = self.engram("stop", "--json")
         self.assertEqual(stopped.code, 0, stopped)
@@ -195,12 +194,12 @@ class ServerCliTest(harness.StoreTest):
         self.assertEqual(len(self.memories(view="memory")), 1)
 
     def test_a_stale_pid_file_is_seen_through_and_taken_over(self):
-        self.server.start()
+        self.start()
         self.server.kill()
         self.assertTrue((self.folder / "engram.pid").exists())
         self.assertEqual(self.status()[1]["status"], "offline")
         self.assertEqual(self.engram("stop").code, 0)
-        self.server.start()
+        self.start()
         self.assertEqual(self.status()[0], 0)
 
     def test_a_foreign_process_under_the_pid_is_never_signalled(self):
@@ -216,11 +215,11 @@ class ServerCliTest(harness.StoreTest):
             self.assertIn("not an engram server", result.json["error"]["message"])
         self.assertEqual(self.status()[1]["status"], "offline")
         self.assertIsNone(foreign.poll())
-        self.server.start()  # nor does it keep a server from starting
+        self.start()  # nor does it keep a server from starting
         self.assertEqual(self.status()[0], 0)
 
     def test_the_server_of_another_data_root_is_not_stopped(self):
-        self.server.start()
+        self.start()
         other = self.folder / "other"
         other.mkdir()
         result = self.engram("stop", "--json", root=other)
@@ -230,7 +229,7 @@ class ServerCliTest(harness.StoreTest):
 
     def test_a_server_that_does_not_react_is_killed_only_with_force(self):
         self.server = self.new_server(ENGRAM_SERVER_DRAIN_DEADLINE_MS="0")
-        self.server.start()
+        self.start()
         self.server.put("a", "one")
         os.kill(self.server.process.pid, signal.SIGSTOP)
         result = self.engram("stop", "--json")
@@ -245,18 +244,18 @@ class ServerCliTest(harness.StoreTest):
     # --- config ---
 
     def test_config_set_takes_effect_at_once_and_survives(self):
-        self.server.start()
+        self.start()
         result = self.engram("config", "set", FLAG, "true", "--json")
         self.assertEqual((result.code, result.json["effect"]), (0, "at once"), result)
         self.assertIs(self.server.ok("GET", "/api/v1/admin/features")["dual_memory_types"], True)
         self.assertEqual(self.engram("config", "get", FLAG).out, "true\n")
         self.server.stop()
-        self.server.start()
+        self.start()
         self.assertIs(self.server.ok("GET", "/api/v1/admin/features")["dual_memory_types"], True)
 
     def test_a_key_that_a_stronger_level_fixes_is_refused_with_its_name(self):
         self.server = self.new_server(ENGRAM_FEATURES_DUAL_MEMORY_TYPES="false")
-        self.server.start()
+        self.start()
         for env in ({}, {"ENGRAM_FEATURES_DUAL_MEMORY_TYPES": ""}):
             result = self.engram("config", "set", FLAG, "true", "--json", env=env)
             self.assertEqual(result.code, 1, result)
@@ -266,7 +265,7 @@ class ServerCliTest(harness.StoreTest):
     def test_what_needs_a_restart_goes_to_the_file_and_counts_then(self):
         config = self.folder / "engram.toml"
         self.server = self.new_server(config="[server]\nconnections_max = 100 # few\n")
-        self.server.start()
+        self.start()
         result = self.engram("config", "set", "server.connections_max", "50", "--config", config,
                              "--json")
         self.assertEqual((result.code, result.json["effect"]), (0, "at the next start"), result)
@@ -275,7 +274,7 @@ class ServerCliTest(harness.StoreTest):
     def test_the_api_key_of_the_configuration_is_sent(self):
         config = self.folder / "engram.toml"
         self.server = self.new_server(config='[server]\napi_key = "k-123"\n')
-        self.server.start()
+        self.start()
         with_key = self.engram("migrate-dual", "pause", "--json",
                                env={"ENGRAM_CONFIG_PATH": str(config)})
         self.assertEqual(with_key.code, 0, with_key)
@@ -287,7 +286,7 @@ class ServerCliTest(harness.StoreTest):
     # --- the migrator ---
 
     def test_pause_throttle_and_resume_are_read_back(self):
-        self.server.start()
+        self.start()
         paused = self.engram("migrate-dual", "pause", "--json")
         self.assertEqual((paused.code, paused.json["knobs"]["paused"]), (0, True), paused)
         slow = self.engram("migrate-dual", "throttle", "--rate-limit", "7", "--json").json["knobs"]
@@ -298,7 +297,7 @@ class ServerCliTest(harness.StoreTest):
         self.assertEqual(self.engram("migrate-dual", "throttle").code, 2)
 
     def test_an_online_migration_is_driven_until_it_is_done(self):
-        self.server.start()
+        self.start()
         for i in range(50):
             self.server.put(f"m{i}", f"text {i}")
         done = self.engram("migrate-dual", "--mode", "online", "--json", timeout=120)
@@ -314,7 +313,7 @@ class ServerCliTest(harness.StoreTest):
                              "created_at": "2025-11-21T18:57:13Z",
                              "last_access": "2025-11-21T18:57:13Z"})
                  for i in ("a b/\u00e9", "b", "c?&=%")]
-        self.server.start()
+        self.start()
         put = self.engram("memory", "put", "--jsonl", "-", stdin="\n".join(lines) + "\n")
         self.assertEqual(put.code, 0, put)
         acknowledged = [json.loads(line) for line in put.out.splitlines()]
@@ -342,7 +341,7 @@ class ServerCliTest(harness.StoreTest):
                 self.assertEqual(online.out, offline.out, form)
 
     def test_deletes_and_long_lists_go_through_the_server(self):
-        self.server.start()
+        self.start()
         lines = "".join(json.dumps({"id": f"m{i:05}", "embedding": [i / 3000] * 768}) + "\n"
                         for i in range(2500))
         self.assertEqual(self.engram("memory", "put", "--jsonl", "-", stdin=lines).code, 0)
@@ -355,7 +354,7 @@ class ServerCliTest(harness.StoreTest):
         self.assertEqual(self.engram("memory", "get", "m00001").code, 1)
 
     def test_a_bad_line_is_refused_with_its_number_and_what_was_before_is_stored(self):
-        self.server.start()
+        self.start()
         good = json.dumps({"id": "a", "embedding": [0.5] * 768})
         result = self.engram("memory", "put", "--jsonl", "-", stdin=good + "\n{}\n")
         self.assertEqual(result.code, 1, result)
@@ -363,7 +362,7 @@ class ServerCliTest(harness.StoreTest):
         self.assertEqual(self.engram("memory", "get", "a").code, 0)
 
     def test_offline_commands_refuse_beside_the_server_and_say_so(self):
-        self.server.start()
+        self.start()
         self.server.put("a", "one")
         for arguments in (["compact"], ["space", "mode", "dual"], ["migrate-dual"],
                           ["migrate-dual", "rollback"]):
