@@ -333,10 +333,11 @@ class ServerCliTest(harness.StoreTest):
         for form, online in zip(forms, beside):
             offline = self.engram(*form)
             if form[0] == "space":
-                for spaces in (online.json["spaces"], offline.json["spaces"]):
+                spaces = [result.json["spaces"][0] for result in (online, offline)]
+                for space in spaces:
                     for key in ("bytes", "lsn"):  # closing writes a record of its own
-                        spaces[0].pop(key)
-                self.assertEqual(online.json["spaces"], offline.json["spaces"], form)
+                        space.pop(key)
+                self.assertEqual(*spaces, form)
             else:
                 self.assertEqual(online.out, offline.out, form)
 
