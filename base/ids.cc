@@ -14,7 +14,7 @@ bool IsSpaceIdByte(char c) {
   return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
 }
 
-int HexValue(char c) {
+int HexDigit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
   return -1;
@@ -41,7 +41,7 @@ Result<Uuid> Uuid::Parse(std::string_view text) {
       if (text[i] != '-') return error;
       continue;
     }
-    int value = HexValue(text[i]);
+    int value = HexDigit(text[i]);
     if (value < 0) return error;
     uuid.bytes[nibble / 2] |= static_cast<uint8_t>(value << (nibble % 2 == 0 ? 4 : 0));
     ++nibble;

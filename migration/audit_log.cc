@@ -33,10 +33,10 @@ Status CheckLine(const std::string& path, std::string_view line, AuditChain* cha
                    "hash expected " + std::string(written) + ", actual " + ToHex(actual));
   }
   const auto json = nlohmann::json::parse(line, nullptr, false);
-  if (json.is_discarded() || !json.is_object() || json.value("seq", uint64_t{0}) != number) {
+  if (!json.is_object() || !json.contains("seq") || json["seq"] != number) {
     return BadLine(path, number, "it is not entry number " + std::to_string(number));
   }
-  if (json.value("prev", std::string()) != ToHex(chain->last)) {
+  if (!json.contains("prev") || json["prev"] != ToHex(chain->last)) {
     return BadLine(path, number, "its predecessor is not the line before it");
   }
   chain->last = actual;

@@ -15,6 +15,7 @@ constexpr size_t kOldHeadSize = 200;
 constexpr size_t kDualHeadSize = 208;
 constexpr size_t kExtensionSize = 40;
 constexpr size_t kEmbeddingRowSize = 3084;
+constexpr uint32_t kNanosEnd = 2000000000;  // leap seconds count on
 constexpr std::string_view kLayouts[] = {"", "E0", "E1", "E2", "E3", "M"};
 
 std::string Hex32(uint32_t value) {
@@ -69,7 +70,7 @@ class Fields {
     const auto s = At<int64_t>(seconds);
     const auto ns = At<uint32_t>(nanos);
     if ((present_ & bit) != 0) {
-      stray_ = stray_ || ns >= 2000000000;
+      stray_ = stray_ || ns >= kNanosEnd;
       return AuditStamp{s, ns};
     }
     stray_ = stray_ || s != 0 || ns != 0;
@@ -302,7 +303,9 @@ std::string ReadExtension(Bytes key, Bytes value, AuditExtension* out) {
   out->consolidation_bits = row.Maybe<uint32_t>(2, 8);
   out->coherence_bits = row.At<uint32_t>(12);
   out->instance_count = row.At<uint32_t>(16);
-  out->formation_time = AuditTimeOf(row.At<int64_t>(24), row.At<uint32_t>(20));
+  const auto formation_ns = row.At<uint32_t>(20);
+  if (formation_ns >= kNanosEnd) return "the nanoseconds are out of range";
+  out->formation_time = AuditTimeOf(row.At<int64_t>(24), formation_ns);
   return row.At<uint32_t>(32) == 0 ? row.Stray() : "the reserved bytes are not zero";
 }
 
@@ -313,6 +316,10 @@ std::string ReadText(Bytes key, Bytes value, AuditRecord* out) {
   const auto version = in.Number<uint8_t>();
   const auto flags = in.Number<uint8_t>();
   if (version != 1) return "version " + std::to_string(version) + ", expected 1";
+  // Bits 4 and 5 are parts of the provenance, bit 3; there are no others.
+  if (flags > 63 || ((flags & 48) != 0 && (flags & 8) == 0)) {
+    return "flags " + std::to_string(flags) + ", expected known ones";
+  }
   out->id = in.String();
   out->content.reset();
   if ((flags & 1) != 0) out->content = in.String();

@@ -8,7 +8,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kRowVersion = 1;
+constexpr int kJobRowVersion = 1;
 
 Status BadRow(const std::string& what) {
   return Status::Corruption("the meta row migration.job is damaged: " + what,
@@ -38,7 +38,7 @@ Result<StartDigests> StartFromJson(const json& row) {
 }
 
 Result<Job> FromJson(const json& row) {
-  if (row.value("version", 0) != kRowVersion) {
+  if (row.value("version", 0) != kJobRowVersion) {
     return Status::Unsupported("the meta row migration.job has version " +
                                    std::to_string(row.value("version", 0)) +
                                    ", this build knows version 1",
@@ -60,7 +60,7 @@ Result<Job> FromJson(const json& row) {
 }  // namespace
 
 std::string Job::EncodeRow() const {
-  return json{{"version", kRowVersion},
+  return json{{"version", kJobRowVersion},
               {"job", id.ToString()},
               {"state", std::string(JobStateName(state))},
               {"conversion_function", conversion_function_id},

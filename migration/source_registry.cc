@@ -7,7 +7,7 @@
 namespace engram::migration {
 namespace {
 
-constexpr uint32_t kRowVersion = 1;
+constexpr uint32_t kSourceRowVersion = 1;
 
 void PutText(std::string* out, std::string_view text) {
   PutLe(out, static_cast<uint32_t>(text.size()));
@@ -70,7 +70,7 @@ std::string SourceRowName(uint32_t number) {
 
 std::string EncodeKnownSource(const KnownSource& source) {
   std::string out;
-  PutLe(&out, kRowVersion);
+  PutLe(&out, kSourceRowVersion);
   PutLe(&out, static_cast<uint32_t>(source.complete ? 1 : 0));
   PutText(&out, source.directory);
   PutLe(&out, static_cast<uint32_t>(source.extents.size()));
@@ -90,7 +90,7 @@ Result<KnownSource> DecodeKnownSource(uint32_t number, std::string_view row) {
   uint32_t complete = 0;
   uint32_t count = 0;
   bool ok = in.ReadLe(&version);
-  if (ok && version != kRowVersion) {
+  if (ok && version != kSourceRowVersion) {
     return Status::Unsupported("the meta row " + SourceRowName(number) + " has version " +
                                    std::to_string(version) + ", this build knows version 1",
                                "use the version of engram that wrote it");

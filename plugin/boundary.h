@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "base/coding.h"
+#include "base/ids.h"
 #include "base/result.h"
 #include "engram/engram_storage_engine.h"
 
@@ -46,6 +47,13 @@ engram_se_status Guarded(engram_se_error* error, Body&& body) noexcept {
   } catch (...) {
     return DeliverText({StatusCode::kFatal, "unknown exception", "report this"}, error);
   }
+}
+
+// Assigns the LSN of a write, or passes its error on.
+inline Status SetLsn(const Result<Lsn>& written, uint64_t* lsn_out) {
+  if (!written.ok()) return written.status();
+  *lsn_out = written->value;
+  return Status::Ok();
 }
 
 // A copy of an input struct as this version knows it: what the caller's version lacks is zero.

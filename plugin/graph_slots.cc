@@ -114,12 +114,6 @@ engram_se_status BindingSpread(engram_se_space* space, engram_se_bytes source,
   });
 }
 
-Status SetLsn(const Result<Lsn>& written, uint64_t* lsn_out) {
-  if (!written.ok()) return written.status();
-  *lsn_out = written->value;
-  return Status::Ok();
-}
-
 engram_se_status NodePut(engram_se_space* space, const engram_se_memory* node, uint64_t* lsn_out,
                          engram_se_error* error) noexcept {
   return Guarded(error, [&]() -> Status {

@@ -92,13 +92,6 @@ engram_se_status SpaceClose(engram_se_space* space, engram_se_error* error) noex
   });
 }
 
-// Assigns the LSN of a write, or passes its error on.
-Status SetLsn(const Result<Lsn>& written, uint64_t* lsn_out) {
-  if (!written.ok()) return written.status();
-  *lsn_out = written->value;
-  return Status::Ok();
-}
-
 engram_se_status StoreOne(engram_se_space* space, const engram_se_memory* memory, uint64_t* lsn_out,
                           engram_se_error* error) noexcept {
   return Guarded(error, [&]() -> Status {

@@ -104,6 +104,7 @@ def check_links(binaries):
 def check_every_test_is_built(root, binaries):
     """Globs may not silently drop a test file."""
     commands = (binaries / "compile_commands.json").read_text()
+    commands += "".join(unit.read_text() for unit in binaries.rglob("Unity/*.cxx"))
     return [f"{source.relative_to(root)} is compiled by no target"
             for source in sorted((root / "tests").rglob("*_test.cc"))
             if source.as_posix() not in commands]

@@ -8,7 +8,7 @@
 namespace engram::wal {
 namespace {
 
-constexpr uint64_t kReadAheadBytes = 1u << 20;
+constexpr uint64_t kRecoveryReadAheadBytes = 1u << 20;
 
 std::string At(const std::string& path, uint64_t offset_bytes) {
   return path + " at offset " + std::to_string(offset_bytes) + ": ";
@@ -215,7 +215,7 @@ Status Recovery::WalkGroups(size_t index, const SegmentHeader& header) {
   // failed flush left there never reached the device and must not be read.
   ENGRAM_TRY(file->Sync());
   file->DropCache();
-  SegmentReader reader(std::move(file), header, kReadAheadBytes);
+  SegmentReader reader(std::move(file), header, kRecoveryReadAheadBytes);
   uint64_t offset = kPageSizeBytes;
   while (!limit || expected_lsn_ < *limit) {
     ENGRAM_ASSIGN_OR_RETURN(const GroupRead read,

@@ -10,7 +10,7 @@
 namespace engram::wal {
 namespace {
 
-constexpr uint64_t kReadAheadBytes = 1u << 16;
+constexpr uint64_t kTailReadAheadBytes = 1u << 16;
 
 class LogTailer : public Tailer {
  public:
@@ -130,7 +130,7 @@ Status LogTailer::OpenSegment(const SegmentHeader& header) {
     return Gone("its segment was released");
   }
   if (!file.ok()) return file.status();
-  reader_ = std::make_unique<SegmentReader>(std::move(*file), header, kReadAheadBytes);
+  reader_ = std::make_unique<SegmentReader>(std::move(*file), header, kTailReadAheadBytes);
   return Status::Ok();
 }
 

@@ -5,7 +5,7 @@
 namespace engram::engine {
 namespace {
 
-constexpr uint8_t kVersion = 1;
+constexpr uint8_t kChangeSetVersion = 1;
 constexpr size_t kHeaderSizeBytes = 8;     // version u8, zero u8[3], row count u32
 constexpr size_t kRowHeaderSizeBytes = 8;  // table u8, operation u8, key size u16, value size u32
 constexpr uint8_t kOperationPut = 1;
@@ -35,6 +35,7 @@ bool DecodeRow(ByteReader* reader, RowChange* row) {
   }
   row->table = static_cast<Table>(table);
   row->is_delete = operation == kOperationDelete;
+  if (row->is_delete && value_size != 0) return false;
   return reader->ReadBytes(key_size, &row->key) && reader->ReadBytes(value_size, &row->value) &&
          key_size > 0;
 }
@@ -79,7 +80,7 @@ void CountDeltas::ApplyTo(Counts* counts) const {
 ChangeSetBuilder::ChangeSetBuilder() {
   payload_.reserve(4096);
   payload_.resize(kHeaderSizeBytes, '\0');
-  payload_[0] = static_cast<char>(kVersion);
+  payload_[0] = static_cast<char>(kChangeSetVersion);
 }
 
 uint32_t ChangeSetBuilder::AppendRow(Table table, bool is_delete, Bytes key, Bytes value) {
@@ -142,7 +143,7 @@ Status DecodeChangeSet(Bytes payload, ChangeSet* out) {
   ByteReader reader(payload);
   uint32_t header, count;
   if (!reader.ReadLe(&header) || !reader.ReadLe(&count)) return damaged();
-  if (header != kVersion) {
+  if (header != kChangeSetVersion) {
     return Status::Unsupported(
         "a log record has change set version " + std::to_string(header & 0xff) + ", expected 1",
         "use the version of the program that wrote the store");

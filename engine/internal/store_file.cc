@@ -7,7 +7,7 @@ namespace engram::engine {
 namespace {
 
 constexpr char kMagic[9] = "ENGRMDUA";
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kStoreFileVersion = 1;
 constexpr size_t kSizeBytes = 64;
 constexpr size_t kCrcOffset = 60;
 
@@ -15,7 +15,7 @@ constexpr size_t kCrcOffset = 60;
 
 std::string EncodeStoreFile(const StoreFile& file) {
   std::string out(kMagic, 8);
-  PutLe(&out, kVersion);
+  PutLe(&out, kStoreFileVersion);
   PutLe(&out, uint32_t{0});
   PutBytes(&out, file.store_uuid.bytes);
   PutLe(&out, file.generation);
@@ -31,7 +31,7 @@ Result<StoreFile> DecodeStoreFile(std::string_view path, Bytes bytes) {
     return Status::Corruption(name + ": not a STORE file: its first bytes are not the magic", hint);
   }
   const auto version = LoadLe<uint32_t>(bytes.data() + 8);
-  if (version != kVersion) {
+  if (version != kStoreFileVersion) {
     return Status::Unsupported(name + ": the store was written by format version " +
                                    std::to_string(version) + ", this program knows version 1",
                                "use the version of the program that wrote the store");

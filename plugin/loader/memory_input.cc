@@ -57,7 +57,7 @@ Status ReadTexts(std::string_view key, const JsonTree& value, std::vector<std::s
   return Status::Ok();
 }
 
-Status ReadMap(std::string_view key, const JsonTree& value, MemoryInput::Map* out) {
+Status ReadMap(std::string_view key, const JsonTree& value, TextMap* out) {
   if (value.is_null()) return Status::Ok();
   if (!value.is_object()) return Unexpected(key, "an object of texts", value);
   for (const auto& [name, item] : value.items()) {
@@ -89,7 +89,7 @@ struct DecayKey {
   std::string_view function;
   std::string_view key;
   uint32_t kind;
-  char field;  // of MemoryInput::Decay
+  char field;  // of DecayInput
 };
 constexpr DecayKey kDecayKeys[] = {
     {"exponential", "tau_hours", ENGRAM_SE_DECAY_EXPONENTIAL, 'a'},
@@ -100,7 +100,7 @@ constexpr DecayKey kDecayKeys[] = {
     {"hybrid", "transition_point", ENGRAM_SE_DECAY_HYBRID, 'n'},
 };
 
-Status ReadDecayKey(const DecayKey& known, const JsonTree& parameters, MemoryInput::Decay* out) {
+Status ReadDecayKey(const DecayKey& known, const JsonTree& parameters, DecayInput* out) {
   const std::string key =
       "decay_function." + std::string(known.function) + "." + std::string(known.key);
   const auto found = parameters.find(known.key);
@@ -110,7 +110,7 @@ Status ReadDecayKey(const DecayKey& known, const JsonTree& parameters, MemoryInp
   return ReadFloat(key, *found, known.field == 'a' ? &out->a : &out->b);
 }
 
-Status ReadDecay(std::string_view key, const JsonTree& value, MemoryInput::Decay* out) {
+Status ReadDecay(std::string_view key, const JsonTree& value, DecayInput* out) {
   if (!value.is_object() || value.size() != 1 || !value.front().is_object()) {
     return BadKey(key,
                   "expected null or one of {\"exponential\": {\"tau_hours\"}}, "
@@ -130,7 +130,7 @@ Status ReadDecay(std::string_view key, const JsonTree& value, MemoryInput::Decay
   return Status::Ok();
 }
 
-Status ReadProvenance(std::string_view key, const JsonTree& value, MemoryInput::Provenance* out) {
+Status ReadProvenance(std::string_view key, const JsonTree& value, ProvenanceInput* out) {
   if (!value.is_object()) return Unexpected(key, "an object or null", value);
   bool named = false;
   for (const auto& [name, item] : value.items()) {
@@ -230,7 +230,7 @@ Status ReadKeys(const ParsedLine& parsed, MemoryInput* out) {
   return Status::Ok();
 }
 
-void SetMap(const MemoryInput::Map& map, std::vector<engram_se_pair>* out) {
+void SetMap(const TextMap& map, std::vector<engram_se_pair>* out) {
   out->reserve(map.size());
   for (const auto& [key, value] : map) out->push_back({ToBytes(key), ToBytes(value)});
 }
@@ -308,7 +308,7 @@ void MemoryInputView::SetText(const std::optional<std::string>& text, uint64_t b
   *out = ToBytes(*text);
 }
 
-void MemoryInputView::SetProvenance(const MemoryInput::Provenance& provenance) {
+void MemoryInputView::SetProvenance(const ProvenanceInput& provenance) {
   memory_.present |= ENGRAM_SE_HAS_PROVENANCE;
   memory_.provenance_model_name = ToBytes(provenance.model_name);
   memory_.provenance_model_version = ToBytes(provenance.model_version);

@@ -15,10 +15,26 @@
 
 namespace engram::plugin {
 
+using TextMap = std::vector<std::pair<std::string, std::string>>;
+
+struct DecayInput {
+  uint32_t kind = 0;
+  float a = 0, b = 0;
+  uint64_t n = 0;
+};
+
+struct ProvenanceInput {
+  std::string model_name, model_version;
+  uint64_t dimension = 0;
+  std::optional<std::string> language;
+  uint64_t created_at_s = 0;
+  std::optional<float> quality_score;
+  TextMap metadata;
+};
+
 // A memory that owns its text. The keys are those that `memory list` prints; floats may be numbers,
 // 8 hex digits of their bits, or "NaN", "Infinity", "-Infinity".
 struct MemoryInput {
-  using Map = std::vector<std::pair<std::string, std::string>>;
   std::string id;
   std::optional<std::string> content, where, when, last_recall, last_access, created_at;
   std::optional<std::vector<std::string>> who;
@@ -29,24 +45,10 @@ struct MemoryInput {
   float decay_rate = 0;
   std::optional<uint32_t> recall_count;
   std::optional<uint64_t> access_count;
-  Map metadata;
+  TextMap metadata;
 
-  struct Decay {
-    uint32_t kind = 0;
-    float a = 0, b = 0;
-    uint64_t n = 0;
-  };
-  std::optional<Decay> decay_function;
-
-  struct Provenance {
-    std::string model_name, model_version;
-    uint64_t dimension = 0;
-    std::optional<std::string> language;
-    uint64_t created_at_s = 0;
-    std::optional<float> quality_score;
-    Map metadata;
-  };
-  std::optional<Provenance> provenance;
+  std::optional<DecayInput> decay_function;
+  std::optional<ProvenanceInput> provenance;
 };
 
 // What a missing key stands for: upstream's Memory constructor, with `now` as its clock
@@ -70,7 +72,7 @@ class MemoryInputView {
 
  private:
   void SetText(const std::optional<std::string>& text, uint64_t bit, engram_se_bytes* out);
-  void SetProvenance(const MemoryInput::Provenance& provenance);
+  void SetProvenance(const ProvenanceInput& provenance);
 
   std::vector<engram_se_bytes> who_;
   std::vector<engram_se_pair> metadata_;

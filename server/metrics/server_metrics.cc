@@ -157,10 +157,11 @@ class ServerMetricsImpl final : public ServerMetrics {
     for (const auto& [name, seconds] : windows) {
       nlohmann::json window = nlohmann::json::object();
       window["engram_http_request_duration_seconds"] = ToJson(requests_.Last(now, seconds));
-      operations_.Each([&](const std::string& operation, const OperationStats& stats) {
-        window["engram_memory_operation_duration_seconds." + operation] =
-            ToJson(stats.window.Last(now, seconds));
-      });
+      operations_.Each(
+          [&, length_s = seconds](const std::string& operation, const OperationStats& stats) {
+            window["engram_memory_operation_duration_seconds." + operation] =
+                ToJson(stats.window.Last(now, length_s));
+          });
       exported = window.size();
       snapshot[name] = std::move(window);
     }

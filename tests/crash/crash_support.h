@@ -6,6 +6,7 @@
 #ifndef ENGRAM_TESTS_CRASH_CRASH_SUPPORT_H_
 #define ENGRAM_TESTS_CRASH_CRASH_SUPPORT_H_
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <set>
@@ -16,6 +17,8 @@
 #include "tests/testing/temp_dir.h"
 
 namespace engram::testing {
+
+inline constexpr uint64_t kPageBytes = 4096;  // of the log and of LMDB
 
 struct SeedRange {
   uint64_t first = 1;

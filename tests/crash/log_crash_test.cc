@@ -12,12 +12,12 @@ namespace {
 using testing::Fault;
 using testing::kDirectoryFlushCall;
 using testing::kNamespaceCall;
+using testing::kPageBytes;
 using testing::Random;
 using testing::SeedOutcome;
 using testing::SimMachine;
 
 constexpr uint64_t kOperationsMin = 200;
-constexpr uint64_t kPageBytes = 4096;
 
 // One seed: a random life after the other until enough operations were done.
 class LogSimulation {

@@ -10,9 +10,9 @@ namespace engram::wal {
 namespace {
 
 using testing::Fault;
+using testing::kPageBytes;
 using testing::SimMachine;
 
-constexpr uint64_t kPageBytes = 4096;
 constexpr uint64_t kRecordCount = 40;
 
 std::string Payload(uint64_t lsn) { return std::string(100 + 90 * (lsn % 7), 'a' + lsn % 26); }

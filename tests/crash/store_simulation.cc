@@ -18,7 +18,6 @@ using engine::WriteTxn;
 
 namespace {
 
-constexpr uint64_t kPageBytes = 4096;
 constexpr char kReceiptMeta[] = "receipt";
 constexpr Mode kModes[] = {Mode::kLegacy, Mode::kDualWrite, Mode::kShadow, Mode::kDual};
 

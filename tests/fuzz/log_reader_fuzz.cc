@@ -10,7 +10,7 @@
 #include <cstring>
 
 #include "base/crc32c.h"
-#include "tests/testing/memory_file.h"
+#include "tests/testing/memory_directory.h"
 #include "wal/log.h"
 #include "wal/log_directory.h"
 #include "wal/log_format.h"
@@ -19,39 +19,6 @@ namespace engram::wal {
 namespace {
 
 constexpr size_t kInputBytesMax = 1u << 17;
-
-// A read-only directory "log" with the given segments.
-class MemoryDirectory : public FileSystem {
- public:
-  explicit MemoryDirectory(std::vector<std::string> segments) : segments_(std::move(segments)) {}
-
-  Result<std::unique_ptr<File>> Open(const std::string& path, OpenMode) override {
-    for (size_t i = 0; i < segments_.size(); ++i) {
-      if (path != SegmentPath("log", i + 1)) continue;
-      return std::unique_ptr<File>(std::make_unique<testing::MemoryFile>(segments_[i]));
-    }
-    return Status::NotFound(path);
-  }
-  Result<std::vector<DirectoryEntry>> List(const std::string&) override {
-    std::vector<DirectoryEntry> entries;
-    for (size_t i = 0; i < segments_.size(); ++i) {
-      entries.push_back({SegmentPath("log", i + 1).substr(4), false});
-    }
-    return entries;
-  }
-  Status Rename(const std::string&, const std::string&) override { return ReadOnly(); }
-  Status Unlink(const std::string&) override { return ReadOnly(); }
-  Status CreateDirectory(const std::string&) override { return ReadOnly(); }
-  Status RemoveDirectory(const std::string&) override { return ReadOnly(); }
-  Status SyncDirectory(const std::string&) override { return ReadOnly(); }
-  Result<FileInfo> Stat(const std::string& path) override { return Status::NotFound(path); }
-  Result<DiskSpace> Space(const std::string&) override { return ReadOnly(); }
-  Result<std::unique_ptr<FileLock>> Lock(const std::string&, bool) override { return ReadOnly(); }
-
- private:
-  static Status ReadOnly() { return Status::Io("read-only"); }
-  const std::vector<std::string> segments_;
-};
 
 Uuid StoreOf(const std::string& segment) {
   Uuid uuid;
@@ -115,7 +82,9 @@ void Run(const uint8_t* data, size_t size) {
   if (choices & 1) {
     for (std::string& segment : segments) RepairChecksums(&segment);
   }
-  MemoryDirectory fs(segments);
+  std::map<std::string, std::string> files;
+  for (size_t i = 0; i < segments.size(); ++i) files[SegmentPath("log", i + 1)] = segments[i];
+  testing::MemoryDirectory fs(files);
   Check(fs, StoreOf(segments[0]), false);
   Check(fs, StoreOf(segments[0]), true);
   Follow(fs);

@@ -51,7 +51,7 @@ std::vector<Known> KnownRecords() {
   return known;
 }
 
-const std::vector<Known>& Fixtures() {
+const std::vector<Known>& KnownOfFixtures() {
   static const std::vector<Known>& known = *new std::vector<Known>(KnownRecords());
   return known;
 }
@@ -117,8 +117,8 @@ Status FoldOne(AuditDecoder& decoder, const Known& known) {
 
 TEST(AuditDecoder, EveryFieldOfEveryFixtureRecordIsWhatTheManifestSays) {
   AuditDecoder decoder;
-  ASSERT_GT(Fixtures().size(), 500u);
-  for (const Known& known : Fixtures()) {
+  ASSERT_GT(KnownOfFixtures().size(), 500u);
+  for (const Known& known : KnownOfFixtures()) {
     ASSERT_TRUE(FoldOne(decoder, known).ok()) << known.fields.dump();
     std::map<std::string, std::string> actual;
     for (const AuditField& field : AuditFields(decoder.record())) actual[field.name] = field.value;
@@ -137,7 +137,7 @@ engine::Memory Converted(const Known& known) {
 
 TEST(AuditDecoder, AgreesWithTheConverterOnEveryFixtureRecord) {
   AuditDecoder decoder;
-  for (const Known& known : Fixtures()) {
+  for (const Known& known : KnownOfFixtures()) {
     ASSERT_TRUE(FoldOne(decoder, known).ok());
     EXPECT_EQ(decoder.digest(), compat::MemoryDigest(Converted(known), {})) << known.fields.dump();
   }
@@ -187,7 +187,7 @@ TEST(AuditDecoder, ASwapOfAnyTwoFieldsInTheConverterIsNoticed) {
   };
   AuditDecoder decoder;
   std::map<std::string, int> noticed;
-  for (const Known& known : Fixtures()) {
+  for (const Known& known : KnownOfFixtures()) {
     ASSERT_TRUE(FoldOne(decoder, known).ok());
     for (const auto& [name, swap] : swaps) {
       Memory memory = Converted(known);
@@ -203,8 +203,8 @@ TEST(AuditDecoder, ASwapOfAnyTwoFieldsInTheConverterIsNoticed) {
 
 TEST(AuditDecoder, ATruncatedPayloadIsUndecodableUnlessItIsAnOlderLayout) {
   AuditDecoder decoder;
-  for (size_t n : {size_t{0}, Fixtures().size() / 2, Fixtures().size() - 1}) {
-    const Known& known = Fixtures()[n];
+  for (size_t n : {size_t{0}, KnownOfFixtures().size() / 2, KnownOfFixtures().size() - 1}) {
+    const Known& known = KnownOfFixtures()[n];
     for (size_t size = 0; size < known.payload.size(); size += 1 + size % 7) {
       const std::string cut = known.payload.substr(0, size);
       const AuditPayload one{known.type, AsBytes(cut)};
@@ -226,7 +226,7 @@ TEST(AuditDecoder, DecodesExactlyWhatTheConverterDecodes) {
   int decoded = 0;
   for (int round = 0; round < 20000; ++round) {
     seed = seed * 6364136223846793005u + 1442695040888963407u;
-    const Known& known = Fixtures()[(seed >> 33) % Fixtures().size()];
+    const Known& known = KnownOfFixtures()[(seed >> 33) % KnownOfFixtures().size()];
     std::string payload = known.payload;
     // Mostly outside the embedding, which accepts anything.
     const size_t at = (seed >> 20) % std::min<size_t>(payload.size(), 400);
@@ -249,11 +249,11 @@ TEST(AuditDecoder, DecodesExactlyWhatTheConverterDecodes) {
 class Merge : public ::testing::Test {
  protected:
   static const Known& First(uint32_t type, const char* with) {
-    for (const Known& known : Fixtures()) {
+    for (const Known& known : KnownOfFixtures()) {
       if (known.type == type && !known.fields.value(with, json()).is_null()) return known;
     }
     ADD_FAILURE();
-    return Fixtures()[0];
+    return KnownOfFixtures()[0];
   }
   // A payload of `known` under the id of `other`.
   static std::string Renamed(const Known& known, std::string_view id) {

@@ -222,6 +222,18 @@ TEST_F(AuditLogTest, ARemovedOrReorderedLineIsFound) {
   EXPECT_FALSE(AuditLog::Open(fs_, clock_, path_).ok()) << "a changed log is not appended to";
 }
 
+// The hash of a line says who wrote it, not that it has the types that this program writes.
+TEST_F(AuditLogTest, AnEntryOfOtherTypesUnderARightHashIsDamage) {
+  WriteThree();
+  const std::string zeros(64, '0');
+  for (const std::string& body :
+       {"{\"seq\":\"1\",\"prev\":\"" + zeros + "\",", std::string("{\"seq\":1,\"prev\":7,"),
+        std::string("{\"seq\":1,")}) {
+    Spill(path_, body + "\"hash\":\"" + ToHex(Sha256Of(AsBytes(body))) + "\"}\n");
+    EXPECT_EQ(VerifyAuditLog(fs_, path_).status().code(), StatusCode::kCorruption) << body;
+  }
+}
+
 TEST_F(AuditLogTest, ATornLastLineIsCutOffAndTheChainGoesOn) {
   WriteThree();
   const std::string good = Slurp(path_);

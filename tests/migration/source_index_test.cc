@@ -40,7 +40,7 @@ Source Discover(const std::string& directory, std::optional<std::string> space =
 }
 
 // The manifest of one space: entries of its files, and what the space should come to.
-struct Expected {
+struct Counters {
   uint64_t records = 0;
   uint64_t episodes = 0;
   uint64_t memories = 0;
@@ -49,8 +49,8 @@ struct Expected {
   std::set<std::tuple<std::string, uint64_t, uint64_t, std::string>> damage;
 };
 
-Expected ExpectedOf(const json& manifest, const SourceSpace& space) {
-  Expected out;
+Counters ExpectedOf(const json& manifest, const SourceSpace& space) {
+  Counters out;
   std::set<std::string> paths;
   for (const SourceFile& file : space.files) paths.insert(file.relative_path);
   for (const json& file : manifest["files"]) {
@@ -73,7 +73,7 @@ Expected ExpectedOf(const json& manifest, const SourceSpace& space) {
   return out;
 }
 
-void CheckCounters(const SourceIndex& index, const Expected& expected) {
+void CheckCounters(const SourceIndex& index, const Counters& expected) {
   const SourceCounters& counters = index.counters();
   EXPECT_EQ(counters.records, expected.records);
   EXPECT_EQ(counters.episodes, expected.episodes);

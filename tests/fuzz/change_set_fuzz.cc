@@ -1,0 +1,21 @@
+// The change set of a log record: what decodes is, built again from its parts, the same bytes.
+#include <cstdlib>
+
+#include "engine/internal/change_set.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace engram::engine;
+  ChangeSet decoded;
+  if (!DecodeChangeSet({data, size}, &decoded).ok()) return 0;
+  ChangeSetBuilder builder;
+  for (const RowChange& row : decoded.rows) {
+    const uint32_t offset = row.is_delete ? builder.Delete(row.table, row.key)
+                                          : builder.Put(row.table, row.key, row.value);
+    if (builder.RowAt(offset).key.size() != row.key.size()) std::abort();
+  }
+  for (const DigestChange& change : decoded.digests) builder.AddDigest(change);
+  builder.counts() = decoded.counts;
+  const std::string again = builder.Finish(decoded.next_node_key, decoded.next_vector_key);
+  if (again != engram::AsView({data, size})) std::abort();
+  return 0;
+}

@@ -1,0 +1,18 @@
+// Lines of `memory put` and `memory delete`: any text is a record or a Status, and a record can be
+// shown to the engine.
+#include <cstdlib>
+
+#include "base/coding.h"
+#include "cli/memory_input.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace engram;
+  const std::string_view line = AsView(Bytes(data, size));
+  const auto input = cli::ParseMemoryLine(line, "2024-02-29T12:00:00Z");
+  if (input.ok()) {
+    const cli::MemoryInputView view(*input);
+    if (view.memory().struct_size != sizeof(engram_se_memory)) std::abort();
+  }
+  IgnoreError(cli::ParseIdLine(line).status(), "any refusal is fine");
+  return 0;
+}
