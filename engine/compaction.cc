@@ -33,28 +33,6 @@ class GenerationWriter {
   uint64_t bytes_ = 0;
 };
 
-// Every kind of row fails its checksum here rather than being copied on.
-Status CheckRow(Table table, Bytes key, Bytes value) {
-  if (value.size() < 4) return Status::Corruption("a row shorter than its checksum");
-  switch (table) {
-    case Table::kHeads: {
-      DualHead head;
-      return DecodeDualHead(key, value, &head);
-    }
-    case Table::kOldHeads: {
-      OldHead head;
-      return DecodeOldHead(key, value, &head);
-    }
-    case Table::kEmbeddings: {
-      NodeKey owner;
-      Bytes floats;
-      return DecodeEmbedding(key, value, &owner, &floats);
-    }
-    default:
-      return DecodeChecked(key, value).status();
-  }
-}
-
 // The sums of the records as their current heads say, to hold against the stored ones.
 class DigestRecount {
  public:
@@ -81,68 +59,149 @@ class DigestRecount {
   DigestRows rows_;
 };
 
-}  // namespace
+// The rows of one generation on their way to the next: verified, counted, some left behind.
+class GenerationCopy {
+ public:
+  GenerationCopy(const lmdb::ReadTxn& from, lmdb::Environment* to, const CompactOptions& options)
+      : from_(from), writer_(to), options_(options) {}
+  Status Run(uint64_t rows_total);
+  // REQUIRES: Run() succeeded
+  const DigestRecount& recount() const { return recount_; }
 
-// One pass over old and new heads side by side: the current one of each record counts.
-Status StoreImpl::CopyGeneration(lmdb::Environment* to, const CompactOptions& options,
-                                 CompactReport* report) {
-  ENGRAM_ASSIGN_OR_RETURN(auto txn, lmdb_->BeginRead());
-  ENGRAM_ASSIGN_OR_RETURN(DigestRows stored, DigestRows::Load([&txn](Bytes key) {
-                            return txn.Get(Table::kDigests, key);
-                          }));
-  GenerationWriter writer(to);
-  DigestRecount recount;
-  uint64_t rows_done = 0;
-  const uint64_t rows_total = stored.counts.records * 3;
+ private:
+  template <typename Head>
+  class HeadRows;
+  Status CopyTable(Table table);
+  Status CopyHeads();
+  Status Copy(Table table, Bytes key, Bytes value);
+  Status SetFinalized();
+  std::string Where(Table table, Bytes key) const {
+    return from_.environment().path() + "/data.mdb, table " +
+           std::to_string(static_cast<int>(table)) + ", key " + ToHex(key);
+  }
+
+  const lmdb::ReadTxn& from_;
+  GenerationWriter writer_;
+  const CompactOptions& options_;
+  DigestRecount recount_;
+  uint64_t rows_done_ = 0;
+  uint64_t rows_total_ = 0;
+};
+
+Status GenerationCopy::Copy(Table table, Bytes key, Bytes value) {
+  ENGRAM_TRY(writer_.Put(table, key, value));
+  if (!options_.progress || ++rows_done_ % 4096 != 0) return Status::Ok();
+  return options_.progress(std::min(rows_done_, rows_total_), rows_total_);
+}
+
+// Whatever fails its checksum fails here rather than being copied on.
+Status GenerationCopy::CopyTable(Table table) {
+  ENGRAM_ASSIGN_OR_RETURN(auto cursor, lmdb::ReadCursor::Open(from_, table));
+  Bytes key, value;
+  ENGRAM_ASSIGN_OR_RETURN(bool more, cursor->Seek({}, &key, &value));
+  while (more) {
+    NodeKey owner;
+    Bytes body;
+    const Status checked = table == Table::kEmbeddings ? DecodeEmbedding(key, value, &owner, &body)
+                                                       : DecodeChecked(key, value).status();
+    if (!checked.ok()) return checked.WithContext(Where(table, key));
+    ENGRAM_TRY(Copy(table, key, value));
+    ENGRAM_ASSIGN_OR_RETURN(more, cursor->Next(&key, &value));
+  }
+  return Status::Ok();
+}
+
+// Walks one of the two tables of heads, decoding each row.
+template <typename Head>
+class GenerationCopy::HeadRows {
+ public:
+  using Decode = Status (*)(Bytes key, Bytes value, Head* out);
+  HeadRows(const GenerationCopy& copy, Table table, Decode decode)
+      : copy_(copy), table_(table), decode_(decode) {}
+  Status Start() {
+    ENGRAM_ASSIGN_OR_RETURN(cursor_, lmdb::ReadCursor::Open(copy_.from_, table_));
+    return Take(cursor_->Seek({}, &key_, &value_));
+  }
+  Status Next() { return Take(cursor_->Next(&key_, &value_)); }
+  bool at_end() const { return at_end_; }
+  Bytes key() const { return key_; }
+  Bytes value() const { return value_; }
+  const HeadCommon& head() const { return head_.common; }
+
+ private:
+  Status Take(const Result<bool>& more) {
+    ENGRAM_TRY(more.status());
+    at_end_ = !*more;
+    if (at_end_) return Status::Ok();
+    const Status decoded = decode_(key_, value_, &head_);
+    return decoded.ok() ? decoded : decoded.WithContext(copy_.Where(table_, key_));
+  }
+  const GenerationCopy& copy_;
+  const Table table_;
+  const Decode decode_;
+  std::unique_ptr<lmdb::ReadCursor> cursor_;
+  bool at_end_ = false;
+  Bytes key_, value_;
+  Head head_;
+};
+
+// Old and dual heads side by side: the current one of each record counts.
+Status GenerationCopy::CopyHeads() {
+  HeadRows<DualHead> dual(*this, Table::kHeads, DecodeDualHead);
+  HeadRows<OldHead> old(*this, Table::kOldHeads, DecodeOldHead);
+  ENGRAM_TRY(dual.Start());
+  ENGRAM_TRY(old.Start());
+  while (!dual.at_end() || !old.at_end()) {
+    const bool has_dual =
+        !dual.at_end() && (old.at_end() || AsView(dual.key()) <= AsView(old.key()));
+    const bool has_old =
+        !old.at_end() && (dual.at_end() || AsView(old.key()) <= AsView(dual.key()));
+    const bool is_dual = has_dual && (!has_old || dual.head().seq >= old.head().seq);
+    if (options_.drop_old_heads && !is_dual) {
+      return Status::FailedPrecondition("a record has no current dual head",
+                                        "convert it first: `engram migrate-dual`");
+    }
+    recount_.Add(is_dual ? dual.key() : old.key(), is_dual ? dual.head() : old.head());
+    const bool keeps_old = has_old && !options_.drop_old_heads;
+    if (has_dual) ENGRAM_TRY(Copy(Table::kHeads, dual.key(), dual.value()));
+    if (keeps_old) ENGRAM_TRY(Copy(Table::kOldHeads, old.key(), old.value()));
+    if (has_old) ENGRAM_TRY(old.Next());
+    if (has_dual) ENGRAM_TRY(dual.Next());
+  }
+  return Status::Ok();
+}
+
+Status GenerationCopy::SetFinalized() {
+  uint8_t body[8];
+  StoreLe(body, static_cast<uint64_t>(Mode::kFinalized));
+  std::string value;
+  EncodeChecked(AsBytes(kMetaMode), body, &value);
+  return writer_.Put(Table::kMeta, AsBytes(kMetaMode), AsBytes(value));
+}
+
+Status GenerationCopy::Run(uint64_t rows_total) {
+  rows_total_ = rows_total;
   for (int t = 1; t <= kTableCount; ++t) {
     const auto table = static_cast<Table>(t);
-    ENGRAM_ASSIGN_OR_RETURN(auto cursor, lmdb::ReadCursor::Open(txn, table));
-    Bytes key, value;
-    ENGRAM_ASSIGN_OR_RETURN(bool more, cursor->Seek({}, &key, &value));
-    while (more) {
-      const auto where = [&] {
-        return lmdb_->path() + "/data.mdb, table " + std::to_string(t) + ", key " + ToHex(key);
-      };
-      Status checked = CheckRow(table, key, value);
-      if (!checked.ok()) return checked.WithContext(where());
-      bool copy = true;
-      if (table == Table::kHeads) {
-        DualHead head;
-        ENGRAM_TRY(DecodeDualHead(key, value, &head).WithContext(where()));
-        ENGRAM_ASSIGN_OR_RETURN(auto old_row, txn.Get(Table::kOldHeads, key));
-        OldHead old_head;
-        if (old_row) ENGRAM_TRY(DecodeOldHead(key, *old_row, &old_head).WithContext(where()));
-        if (!old_row || head.common.seq >= old_head.common.seq) recount.Add(key, head.common);
-      } else if (table == Table::kOldHeads) {
-        OldHead head;
-        ENGRAM_TRY(DecodeOldHead(key, value, &head).WithContext(where()));
-        ENGRAM_ASSIGN_OR_RETURN(auto dual_row, txn.Get(Table::kHeads, key));
-        DualHead dual_head;
-        if (dual_row) ENGRAM_TRY(DecodeDualHead(key, *dual_row, &dual_head).WithContext(where()));
-        const bool superseded = dual_row && dual_head.common.seq >= head.common.seq;
-        if (!superseded) recount.Add(key, head.common);
-        if (options.drop_old_heads && !superseded) {
-          return Status::FailedPrecondition("a record has no current dual head",
-                                            "convert it first: `engram migrate-dual`");
-        }
-        copy = !options.drop_old_heads;
-      }
-      if (copy) ENGRAM_TRY(writer.Put(table, key, value));
-      if (options.progress && ++rows_done % 4096 == 0) {
-        ENGRAM_TRY(options.progress(std::min(rows_done, rows_total), rows_total));
-      }
-      ENGRAM_ASSIGN_OR_RETURN(more, cursor->Next(&key, &value));
-    }
+    if (table == Table::kHeads || table == Table::kOldHeads) continue;
+    ENGRAM_TRY(CopyTable(table));
   }
-  if (options.drop_old_heads) {
-    uint8_t body[8];
-    StoreLe(body, static_cast<uint64_t>(Mode::kFinalized));
-    std::string value;
-    EncodeChecked(AsBytes(kMetaMode), body, &value);
-    ENGRAM_TRY(writer.Put(Table::kMeta, AsBytes(kMetaMode), AsBytes(value)));
-  }
-  ENGRAM_TRY(writer.Commit());
-  ENGRAM_TRY(recount.CompareWith(stored));
+  ENGRAM_TRY(CopyHeads());
+  if (options_.drop_old_heads) ENGRAM_TRY(SetFinalized());
+  return writer_.Commit();
+}
+
+}  // namespace
+
+Status StoreImpl::CopyGeneration(lmdb::Environment* to, const CompactOptions& options,
+                                 CompactReport* report) {
+  ENGRAM_ASSIGN_OR_RETURN(const lmdb::ReadTxn txn, lmdb_->BeginRead());
+  ENGRAM_ASSIGN_OR_RETURN(const DigestRows stored, DigestRows::Load([&txn](Bytes key) {
+                            return txn.Get(Table::kDigests, key);
+                          }));
+  GenerationCopy copy(txn, to, options);
+  ENGRAM_TRY(copy.Run(stored.counts.records * 3));
+  ENGRAM_TRY(copy.recount().CompareWith(stored));
   DigestState state;
   std::copy(std::begin(stored.tiers), std::end(stored.tiers), std::begin(state.tiers));
   report->digest_before = report->digest_after = state.SpaceDigest();
