@@ -74,8 +74,9 @@ class WriteTxnImpl final : public WriteTxn {
   std::unordered_map<uint64_t, std::string>
       new_ids_;  // keys whose text row is only the id, unless staged
   std::unordered_map<uint64_t, Uuid> uuids_;
-  bool removes_ = false;  // records
-  bool adds_ = false;     // anything
+  bool removes_ = false;             // records
+  bool adds_ = false;                // anything
+  std::optional<bool> has_sources_;  // once it was asked
   std::optional<Mode> new_mode_;
 };
 
@@ -285,12 +286,14 @@ Result<std::optional<std::string>> WriteTxnImpl::Clear(const ClearOptions& optio
 }
 
 Result<bool> WriteTxnImpl::HasSources() {
+  if (has_sources_) return *has_sources_;
   bool found = false;
   ENGRAM_TRY(view_.reader().Scan(Table::kMeta, {}, AsBytes(kMetaSourcePrefix),
                                  [&found](Bytes, Bytes) -> Result<bool> {
                                    found = true;
                                    return false;
                                  }));
+  has_sources_ = found;
   return found;
 }
 
@@ -432,6 +435,7 @@ Status WriteTxnImpl::SetMeta(std::string_view name, std::string_view value) {
     return Status::InvalidArgument("the meta row \"" + std::string(name) + "\" is reserved");
   }
   PutChecked(Table::kMeta, AsBytes(name), AsBytes(value));
+  has_sources_.reset();
   return Status::Ok();
 }
 
@@ -461,6 +465,7 @@ Result<Lsn> WriteTxnImpl::Stage() {
 Result<std::unique_ptr<WriteTxn>> MakeWriteTxn(StoreImpl* store,
                                                std::unique_lock<std::mutex> lock) {
   ENGRAM_ASSIGN_OR_RETURN(ReadState state, store->OpenReadState(/*latest=*/true));
+  state.unborn_node_key = store->next_node_key();
   return std::unique_ptr<WriteTxn>(
       std::make_unique<WriteTxnImpl>(store, std::move(lock), std::move(state)));
 }

@@ -23,12 +23,12 @@ std::string_view TableName(Table table) {
 }
 
 void StagedRows::Note(Table table, Bytes key, uint32_t offset) {
-  offsets_[StagedKey(table, key)] = offset;
+  offsets_.insert_or_assign(std::pmr::string(StagedKey(table, key), &arena_), offset);
 }
 
 std::optional<OverlayRow> StagedRows::Find(Table table, Bytes key) const {
   if (offsets_.empty()) return std::nullopt;
-  auto found = offsets_.find(StagedKey(table, key));
+  auto found = offsets_.find(std::string_view(StagedKey(table, key)));
   if (found == offsets_.end()) return std::nullopt;
   const RowChange row = builder_.RowAt(found->second);
   return OverlayRow{row.key, row.value, row.is_delete};
@@ -37,7 +37,8 @@ std::optional<OverlayRow> StagedRows::Find(Table table, Bytes key) const {
 std::vector<OverlayRow> StagedRows::Collect(Table table, Bytes first, Bytes prefix) const {
   std::vector<OverlayRow> rows;
   const std::string prefix_key = StagedKey(table, prefix);
-  for (auto at = offsets_.lower_bound(StagedKey(table, first)); at != offsets_.end(); ++at) {
+  for (auto at = offsets_.lower_bound(std::string_view(StagedKey(table, first)));
+       at != offsets_.end(); ++at) {
     if (!at->first.starts_with(prefix_key)) break;
     const RowChange row = builder_.RowAt(at->second);
     rows.push_back({row.key, row.value, row.is_delete});
@@ -51,6 +52,7 @@ Result<std::optional<Bytes>> RowReader::Get(Table table, Bytes key) const {
       return row->is_delete ? std::optional<Bytes>() : std::optional<Bytes>(row->value);
     }
   }
+  if (state_.IsUnborn(table, key)) return std::optional<Bytes>();
   for (auto memtable = state_.tables.rbegin(); memtable != state_.tables.rend(); ++memtable) {
     if (auto row = (*memtable)->Find(table, key, state_.visible)) {
       return row->is_delete ? std::optional<Bytes>() : std::optional<Bytes>(row->value);

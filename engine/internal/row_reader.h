@@ -2,8 +2,11 @@
 #ifndef ENGRAM_ENGINE_INTERNAL_ROW_READER_H_
 #define ENGRAM_ENGINE_INTERNAL_ROW_READER_H_
 
+#include <array>
+#include <cstddef>
 #include <functional>
 #include <map>
+#include <memory_resource>
 #include <optional>
 #include <string>
 
@@ -22,7 +25,10 @@ class StagedRows {
 
  private:
   const ChangeSetBuilder& builder_;
-  std::map<std::string, uint32_t, std::less<>> offsets_;  // table byte + key
+  // Enough for the rows of one record: its transaction allocates nothing for them.
+  std::array<std::byte, 2048> buffer_;
+  std::pmr::monotonic_buffer_resource arena_{buffer_.data(), buffer_.size()};
+  std::pmr::map<std::pmr::string, uint32_t, std::less<>> offsets_{&arena_};  // table byte + key
 };
 
 class RowReader {

@@ -40,6 +40,13 @@ struct ReadState {
   MemtableSpan tables;  // oldest first, those at or below the transaction's LSN left out
   Lsn visible;
   Lsn applied;  // of the transaction
+  // Of a write transaction: keys from here on were given by itself, so nothing here has them.
+  uint64_t unborn_node_key = UINT64_MAX;
+  bool IsUnborn(Table table, Bytes key) const {
+    const bool has_node_keys = table == Table::kHeads || table == Table::kOldHeads ||
+                               table == Table::kContent || table == Table::kExtensions;
+    return has_node_keys && LoadBe64(key.data()) >= unborn_node_key;
+  }
 };
 
 class StoreImpl final : public Store {
