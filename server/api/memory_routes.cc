@@ -115,10 +115,10 @@ class MemoryRoutes {
 void AddMemoryRoutes(const ApiContext& context, Router* router) {
   const auto routes = std::make_shared<const MemoryRoutes>(context);
   const auto remember = [&](const char* pattern, MemoryForm form) {
-    AddMeasured(
-        context, router, "remember",
-        {Method::kPost, pattern, Execution::kBlocking, Guard::kControl,
-         [routes, form](const Request& request) { return routes->Remember(request, form); }});
+    AddMeasured(context, router, "remember",
+                {Method::kPost, pattern, Execution::kBlocking, Guard::kControl,
+                 [routes, form](const Request& request) { return routes->Remember(request, form); },
+                 /*takes_json=*/true});
   };
   remember("/api/v1/memories", MemoryForm::kPlain);
   remember("/api/v1/memories/remember", MemoryForm::kMemory);

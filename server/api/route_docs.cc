@@ -119,7 +119,7 @@ constexpr RouteDoc kRouteDocs[] = {
     {kGet, "/api/v1/admin/space", "admin", "Counts, tiers and digests of a space", "200 404 503",
      "space:string"},
     {kPost, "/api/v1/admin/verify", "admin", "Recomputes the digests of a space and compares",
-     "200 400 403 404 415 422 503", "space:string", "sample:integer full:boolean"},
+     "200 400 403 404 422 503", "space:string", "sample:integer full:boolean"},
 
     {kGet, "/api/v1/stream/migration", "streams", "The migrator's progress as events", "200",
      "space:string", "", "text/event-stream"},

@@ -30,6 +30,16 @@ TEST_F(OpenApiTest, EveryRouteIsDescribedAndEverythingDescribedIsARoute) {
   EXPECT_EQ(routes, docs);
 }
 
+TEST_F(OpenApiTest, WhatTheDocumentSaysOfMediaTypesIsWhatTheListenerChecks) {
+  for (const Route& route : router_->routes()) {
+    for (const RouteDoc& doc : RouteDocs()) {
+      if (doc.method != route.method || doc.pattern != route.pattern) continue;
+      EXPECT_EQ(route.takes_json, doc.statuses.find("415") != std::string_view::npos)
+          << Name(route.method, route.pattern);
+    }
+  }
+}
+
 TEST_F(OpenApiTest, TheDocumentIsServedAndHoldsEveryRoute) {
   const testing::Answer answer = Get("/api-docs/openapi.json");
   ASSERT_EQ(answer.status, 200);
