@@ -179,10 +179,33 @@ std::string ValidationText(const Report& report) {
   return text + report["file"].get<std::string>() + (good ? ": good" : ": the server refuses it");
 }
 
+// The key as the running server has it: its own environment and command line included. nullopt if
+// none answers.
+std::optional<Report> AskServer(Session& session, const ConfigFlags& flags) {
+  const KeyInfo* key = server::FindKey(flags.key);
+  if (key == nullptr || key->secret) return std::nullopt;
+  const auto link = ServerLink::Open(session, flags.server);
+  if (!link.ok() || !(*link)->running()) return std::nullopt;
+  const auto reply = (*link)->Call("GET", "/api/v1/admin/config/" + PercentEncoded(flags.key));
+  if (!reply.ok() || !reply->contains("value") || !(*reply)["value"].is_string()) {
+    return std::nullopt;
+  }
+  Report report = *reply;
+  report["text"] = report["value"];
+  report["value"] = Typed(*key, report["text"].get<std::string>());
+  report["ok"] = true;
+  return report;
+}
+
 }  // namespace
 
 int ConfigGet(Session& session, const ConfigFlags& flags) {
   Console& console = session.console();
+  if (auto report = AskServer(session, flags)) {
+    const std::string text = (*report)["text"].get<std::string>();
+    report->erase("text");
+    return PrintValue(console, *report, text);
+  }
   auto config = ConfigSet::Load(ConfigInputs(session, flags.server));
   if (!config.ok()) return console.Fail(config.status());
   auto text = config->Get(flags.key);

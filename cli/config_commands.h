@@ -18,6 +18,7 @@ struct ConfigFlags {
 };
 
 // Each returns the exit code.
+// From the running server, else from this invocation's own sources.
 int ConfigGet(Session& session, const ConfigFlags& flags);
 // While a server runs, a key that may change then changes there, at once; others, and without a
 // server all, change in the file.

@@ -100,6 +100,9 @@ std::string WhyStale(const std::string& file, const ServerProcess& process) {
 }
 
 Result<PidRecord> ReadPidFile(const std::string& path) {
+  // A pipe that someone put there must not hold up its reader.
+  ENGRAM_ASSIGN_OR_RETURN(const FileInfo info, FileSystem::Posix().Stat(path));
+  if (!info.is_regular) return Status::Corruption(path + " is not a file", "remove it");
   ENGRAM_ASSIGN_OR_RETURN(const std::string text,
                           ReadFile(FileSystem::Posix(), path, kProcFileSizeBytesMax));
   if (const auto record = ParsePidRecord(text)) return *record;
@@ -128,6 +131,20 @@ bool NamesAnotherServer(const std::string& file) {
   const auto record = ReadPidFile(file);
   if (!record.ok() || record->pid == getpid()) return false;
   return ServerProcess::Look(record->pid)->identity() == ServerProcess::Identity::kServer;
+}
+
+// By way of a file that is created here and nowhere else: in a folder that others may write to,
+// what lies there already could lead anywhere.
+Status WritePidFile(const std::string& path, const std::string& text) {
+  FileSystem& fs = FileSystem::Posix();
+  const std::string temporary = path + "." + std::to_string(getpid()) + ".tmp";
+  IgnoreError(fs.Unlink(temporary), "it need not be there");
+  ENGRAM_ASSIGN_OR_RETURN(auto file, fs.Open(temporary, OpenMode::kCreateExclusive));
+  Status status = file->WriteAt(0, AsBytes(text));
+  if (status.ok()) status = file->Sync();
+  if (status.ok()) status = fs.Rename(temporary, path);
+  if (!status.ok()) IgnoreError(fs.Unlink(temporary), "the error that is reported matters");
+  return status;
 }
 
 void RemoveIfOwn(const std::string& file) {
@@ -246,11 +263,10 @@ Result<std::unique_ptr<ServerClaim>> ServerClaim::Take(const Config& config) {
 
 Status ServerClaim::Publish(uint16_t http_port) {
   const std::string text = std::to_string(getpid()) + ":" + std::to_string(http_port);
-  FileSystem& fs = FileSystem::Posix();
-  ENGRAM_TRY(ReplaceFileDurably(fs, root_file_, AsBytes(text)));
-  if (pid_file_is_chosen_) return ReplaceFileDurably(fs, pid_file_, AsBytes(text));
+  ENGRAM_TRY(WritePidFile(root_file_, text));
+  if (pid_file_is_chosen_) return WritePidFile(pid_file_, text);
   if (!NamesAnotherServer(pid_file_)) {
-    IgnoreError(ReplaceFileDurably(fs, pid_file_, AsBytes(text)),
+    IgnoreError(WritePidFile(pid_file_, text),
                 "nobody asked for it, and the one below the data root is there");
   }
   return Status::Ok();

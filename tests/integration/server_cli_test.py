@@ -261,6 +261,10 @@ class ServerCliTest(harness.StoreTest):
             self.assertEqual(result.code, 1, result)
             self.assertIn("ENGRAM_FEATURES_DUAL_MEMORY_TYPES", result.json["error"]["message"])
         self.assertIs(self.server.ok("GET", "/api/v1/admin/features")["dual_memory_types"], False)
+        found = self.engram("config", "get", FLAG, "--json",
+                            env={"ENGRAM_FEATURES_DUAL_MEMORY_TYPES": "true"})
+        self.assertEqual((found.json["value"], found.json["source"]), (False, "environment"),
+                         "what the server has counts, not what this invocation would have")
 
     def test_what_needs_a_restart_goes_to_the_file_and_counts_then(self):
         config = self.folder / "engram.toml"

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -147,6 +148,24 @@ TEST_F(PidFileTest, GarbageInAPidFileIsSaidSo) {
   const FoundServer found = FindServer(config_, true);
   EXPECT_EQ(found.process, nullptr);
   EXPECT_THAT(found.stale, HasSubstr("expected PID:PORT"));
+}
+
+TEST_F(PidFileTest, APipeInPlaceOfThePidFileHoldsNobodyUp) {
+  ASSERT_EQ(mkfifo(config_.server.pid_file.c_str(), 0600), 0);
+  EXPECT_THAT(FindServer(config_, true).stale, HasSubstr("is not a file"));
+}
+
+TEST_F(PidFileTest, APlantedLinkIsReplacedNotFollowed) {
+  const std::string target = folder_.Join("precious");
+  std::ofstream(target) << "precious";
+  fs::create_symlink(target, config_.server.pid_file);
+  fs::create_symlink(target, config_.server.pid_file + ".tmp");
+  fs::create_symlink(target, config_.server.pid_file + "." + std::to_string(getpid()) + ".tmp");
+  auto claim = ServerClaim::Take(config_);
+  ASSERT_TRUE(claim.ok());
+  ASSERT_TRUE((*claim)->Publish(1).ok());
+  EXPECT_EQ(fs::file_size(target), 8u);
+  EXPECT_FALSE(fs::is_symlink(config_.server.pid_file));
 }
 
 TEST_F(PidFileTest, OneClaimAtATimeAndTheSecondLeavesTheFilesAlone) {
