@@ -15,7 +15,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   for (const DigestChange& change : decoded.digests) builder.AddDigest(change);
   builder.counts() = decoded.counts;
-  const std::string again = builder.Finish(decoded.next_node_key, decoded.next_vector_key);
+  ChangeSet built;
+  const std::string again = builder.Finish(decoded.next_node_key, decoded.next_vector_key, &built);
   if (again != engram::AsView({data, size})) std::abort();
+  if (built.rows.size() != decoded.rows.size() || built.digests.size() != decoded.digests.size()) {
+    std::abort();
+  }
   return 0;
 }
