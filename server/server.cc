@@ -83,6 +83,7 @@ class Server {
                                    [this](const RequestRecord& record) { Record(record); }));
     scheduler_->SetHttpPort(listener_->port());
     ENGRAM_TRY(claim_->Publish(listener_->port()));
+    listener_->Serve();  // whoever has an answer finds the pid file
     for (const std::string& note : config_.Notes()) logger_.Warning(note);
     MakeBootstrapSpaces(config);
     Announce(config);

@@ -68,8 +68,11 @@ class AsioListener final : public Listener {
     acceptor_ =
         std::make_unique<tcp::acceptor>(threads_[0]->io(), end.protocol(), acceptor.release(error));
     accept_timer_ = std::make_unique<boost::asio::steady_timer>(threads_[0]->io());
-    threads_[0]->RunAndWait([this] { Accept(); });
     return Status::Ok();
+  }
+
+  void Serve() override {
+    threads_[0]->RunAndWait([this] { Accept(); });
   }
 
   uint16_t port() const override { return port_; }

@@ -49,12 +49,14 @@ struct RequestRecord {
 
 class Listener {
  public:
-  // Binds and starts to accept. `router` and `logger` outlive the listener. kFailedPrecondition if
-  // the address is taken (the text names it).
+  // Binds and listens: clients may connect, and wait for Serve(). `router` and `logger` outlive the
+  // listener. kFailedPrecondition if the address is taken (the text names it).
   static Result<std::unique_ptr<Listener>> Start(const ListenerOptions& options,
                                                  const Router& router, Logger& logger,
                                                  std::function<void(const RequestRecord&)> record);
   virtual ~Listener() = default;  // as Drain(0)
+  // Starts to accept. Once, before Drain().
+  virtual void Serve() = 0;
   virtual uint16_t port() const = 0;
   virtual uint32_t connections() const = 0;  // open now
   // In effect when it returns, for every request whose header is not complete yet.
