@@ -111,9 +111,10 @@ class Server {
   // In the opposite order of Start(); the first failure is returned.
   Status Stop() {
     if (std::exchange(stopped_, true)) return Status::Ok();
+    const bool served = listener_ != nullptr;
     service_.Stopping();
     signals_.LetTheNextOneKill();
-    if (listener_ != nullptr) {
+    if (served) {
       logger_.Info("shutting down: requests in flight finish");
       listener_->Drain(config_.config().server.drain_deadline_ms);
     }
@@ -125,7 +126,7 @@ class Server {
     spaces_.reset();
     if (claim_ != nullptr) claim_->Withdraw();
     if (closed.ok()) {
-      logger_.Info("stopped");
+      if (served) logger_.Info("stopped");
     } else {
       logger_.Error("stopped, but not in order: " + closed.ToString());
     }

@@ -392,9 +392,12 @@ class Lifecycle(HttpTest):
 
     def test_a_second_server_on_a_data_root_is_refused(self):
         before = self.pid_file().read_text()
-        second = self.start_raw(self.root, free_port())
+        own = self.folder / "2.pid"
+        second = self.start_raw(self.root, free_port(), env={"ENGRAM_PID_PATH": str(own)})
         self.assertEqual(second.returncode, 1, second.stderr)
         self.assertIn(str(self.server.process.pid), second.stderr)
+        self.assertFalse(own.exists())
+        self.assertEqual(self.start_raw(self.root, free_port()).returncode, 1)
         self.assertEqual(self.pid_file().read_text(), before)
         self.expect_alive()
 
