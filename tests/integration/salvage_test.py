@@ -3,6 +3,8 @@
 import json
 import pathlib
 import re
+import shutil
+import subprocess
 import unittest
 
 import harness
@@ -66,6 +68,37 @@ class SalvageTest(harness.StoreTest):
         self.assertEqual(json.loads((kept / "report.json").read_text())["lost"], shown["lost"])
         self.put(line("m-5", "written again"))
         self.assertFalse(self.run_json("space", "salvage", "--dry-run")["needed"])
+
+    def test_a_salvage_killed_at_any_time_is_done_by_the_next_one(self):
+        tables = self.dual("store.1", "data.mdb")
+        self.put(line("base"))
+        saved = tables.read_bytes()
+        self.put(*(line(f"m-{i:03}", f"number {i:03}") for i in range(200)))
+        self.put(line("last"))
+        tables.write_bytes(saved)
+        self.damage(b"number 100")
+        damaged = self.folder / "damaged"
+        shutil.copytree(self.root, damaged)
+        self.run_json("space", "salvage", "--yes")
+        expected = self.memories()
+        self.assertLess(len(expected), 202)
+        unfinished = 0
+        for step in range(12):
+            shutil.rmtree(self.root)
+            shutil.copytree(damaged, self.root)
+            process = subprocess.Popen([str(harness.BINARIES / "engram"), "space", "salvage", "--yes",
+                                        "--json", "--data-root", str(self.root)],
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            try:
+                process.wait(timeout=0.004 * (step + 1))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                unfinished += 1
+            self.run_json("space", "salvage", "--yes")
+            self.assertEqual(self.memories(), expected, f"killed in step {step}")
+            self.assertTrue(self.run_json("verify")["ok"])
+        self.assertGreater(unfinished, 0)
 
     def test_writes_that_only_the_log_had_are_lost_alone(self):
         self.put(line("base", "base"), line("mix", "mix one"), line("twice", "twice one"))
