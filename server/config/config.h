@@ -25,7 +25,7 @@ struct Config {
     bool dual_memory_types = false;
   } features;
   struct {
-    bool spreading_api_beta = true;  // recall's default mode: true hybrid, false similarity
+    bool spreading_api_beta = true;  // kept and shown; recall is by similarity either way
   } feature_flags;
   struct {
     std::string engine = "dual";

@@ -44,7 +44,8 @@ const KeyInfo kKeys[] = {
      .field = FIELD(features.dual_memory_types)},
     {.name = "feature_flags.spreading_api_beta",
      .type = KeyType::kBool,
-     .text = "Recall without an explicit mode: hybrid if true, similarity if false.",
+     .text = "Upstream's switch between hybrid and similarity recall. Kept and shown; recall is by "
+             "similarity either way, which is what upstream answers too.",
      .field = FIELD(feature_flags.spreading_api_beta)},
 
     {.name = "storage.engine",
@@ -179,9 +180,8 @@ const KeyInfo kKeys[] = {
 
     {.name = "migration.enabled",
      .type = KeyType::kBool,
-     .change = Change::kRunTime,
      .text = "Whether the background migrator works while the flag is on. Off: old records convert "
-             "only when they are read or written.",
+             "only when they are read or written. To halt it while it runs: `migration.paused`.",
      .field = FIELD(migration.enabled)},
     {.name = "migration.history_scan",
      .type = KeyType::kBool,

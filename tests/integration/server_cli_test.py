@@ -309,6 +309,24 @@ class ServerCliTest(harness.StoreTest):
         space = done.json["spaces"][0]
         self.assertEqual((space["mode"], space["remaining_old"]), ("dual", 0))
 
+    def test_an_interrupted_watch_leaves_the_migration_to_the_server(self):
+        self.start()
+        for i in range(50):
+            self.server.put(f"m{i}", f"text {i}")
+        self.engram("migrate-dual", "pause")
+        watch = subprocess.Popen(
+            [str(harness.BINARIES / "engram"), "migrate-dual", "--mode", "online", "--data-root",
+             str(self.root)], stderr=subprocess.PIPE, text=True, env=self.server.environment())
+        self.assertIn("default: ", watch.stderr.readline())
+        watch.send_signal(signal.SIGINT)
+        said = watch.communicate(timeout=5)[1]
+        self.assertEqual(watch.returncode, 1)
+        self.assertIn("the server goes on", said)
+        self.engram("migrate-dual", "resume")
+        status = self.server.wait_migration(
+            lambda s: s["mode"] == "dual" and s["remaining_old"] == 0, "it did not go on")
+        self.assertNotEqual(status["phase"], "failed")
+
     # --- through the server ---
 
     def test_memories_are_read_and_written_through_the_server_in_the_same_form(self):
