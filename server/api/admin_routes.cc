@@ -106,6 +106,11 @@ Response Migration(const ApiContext& context, const std::optional<std::string>& 
     return ErrorResponse(404, "RESOURCE_NOT_FOUND", "there is no space " + *space,
                          "list them with GET /api/v1/spaces");
   }
+  // Of a space that is not open only the control block could be shown, which may lag behind.
+  if (space) {
+    const auto open = context.spaces.Find(*space);
+    if (!open.ok()) context.logger.Debug("space " + *space + ": " + open.status().message());
+  }
   json spaces = json::array();
   const SchedulerKnobs knobs = context.scheduler.knobs();
   for (const SpaceMigration& status : context.scheduler.Spaces(space)) {

@@ -1,6 +1,8 @@
 // The flag, the knobs, and what the registry reports.
 #include "server/migration/scheduler.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "server/migration/scheduler_core.h"
@@ -108,12 +110,18 @@ Status Scheduler::SwitchSpace(const SpaceHandle& space, uint32_t mode) {
     logger_.Info("space " + space->name + ": mode " + ModeName(now) + " -> " + ModeName(mode));
     now = mode;
   }
-  MutexLock lock(mutex_);
-  SpaceEntry& entry = entries_[space->name];
-  if (entry.mode != now) entry.online.verified = false;
-  entry.mode = now;
-  entry.idle = false;
-  entry.mirror_due = true;
+  bool changed;
+  {
+    MutexLock lock(mutex_);
+    SpaceEntry& entry = entries_[space->name];
+    changed = entry.mode != now;
+    if (changed) entry.online.verified = false;
+    entry.mode = now;
+    entry.idle = false;
+    entry.mirror_due = true;
+  }
+  // A mode is not left to the next beat: whoever looks after a crash finds it.
+  if (changed) Publish(space->name, space, static_cast<uint32_t>(getpid()));
   return Status::Ok();
 }
 
