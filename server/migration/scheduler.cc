@@ -121,7 +121,7 @@ Status Scheduler::SwitchSpace(const SpaceHandle& space, uint32_t mode) {
     entry.mirror_due = true;
   }
   // A mode is not left to the next beat: whoever looks after a crash finds it.
-  if (changed) Publish(space->name, space, static_cast<uint32_t>(getpid()));
+  if (changed) Publish(*space, static_cast<uint32_t>(getpid()));
   return Status::Ok();
 }
 
@@ -172,9 +172,13 @@ void Scheduler::SpaceOpened(const SpaceHandle& space) {
 }
 
 void Scheduler::SpaceClosing(ServedSpace& space) {
-  MutexLock lock(mutex_);
-  const auto at = entries_.find(space.name);
-  if (at != entries_.end()) DropMigrator(at->second);
+  {
+    MutexLock lock(mutex_);
+    const auto at = entries_.find(space.name);
+    if (at != entries_.end()) DropMigrator(at->second);
+  }
+  // What is shown of it while it is closed.
+  Publish(space, 0);
 }
 
 void Scheduler::SpaceWritten(const SpaceHandle&) {
@@ -342,11 +346,8 @@ void Scheduler::Stop() {
   }
   if (thread_.joinable()) thread_.join();
   jobs_.Stop();
-  {
-    MutexLock lock(mutex_);
-    for (auto& [name, entry] : entries_) DropMigrator(entry);
-  }
-  for (const SpaceHandle& space : spaces_.Open()) Publish(space->name, space, 0);
+  MutexLock lock(mutex_);
+  for (auto& [name, entry] : entries_) DropMigrator(entry);
 }
 
 }  // namespace engram::server

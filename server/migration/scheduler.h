@@ -119,7 +119,8 @@ class MigrationScheduler {
   // Sets the space's mode and `arriving`. May be called with the registry's locks held.
   virtual void SpaceOpened(const SpaceHandle& space) = 0;
   virtual void SpaceWritten(const SpaceHandle& space) = 0;  // cheap: called for every write
-  virtual void SpaceClosing(ServedSpace& space) = 0;        // its migrator is gone on return
+  // Its migrator is gone on return, its control block says that nobody holds it. Also after Stop().
+  virtual void SpaceClosing(ServedSpace& space) = 0;
   virtual ForegroundLatency& foreground() = 0;
   // Sorted by name. Of a space that is not open the control block answers.
   virtual std::vector<SpaceMigration> Spaces(const std::optional<std::string>& space) = 0;

@@ -134,8 +134,7 @@ class Scheduler final : public MigrationScheduler {
 
   // scheduler_status.cc: what others see.
   bool PublishDue(uint64_t* wake_at_ns) ENGRAM_EXCLUDES(mutex_);
-  void Publish(const std::string& name, const SpaceHandle& space, uint32_t pid)
-      ENGRAM_EXCLUDES(mutex_);
+  void Publish(ServedSpace& space, uint32_t pid) ENGRAM_EXCLUDES(mutex_);
   void Describe(const std::string& name, uint64_t now_ns, SpaceMigration* status)
       ENGRAM_REQUIRES(mutex_);
   SpaceMigration StatusOf(const std::string& name) ENGRAM_EXCLUDES(mutex_);

@@ -104,8 +104,9 @@ MigrationFigures Scheduler::Figures() {
   return figures;
 }
 
-void Scheduler::Publish(const std::string& name, const SpaceHandle& space, uint32_t pid) {
-  const auto figures = space->space->Figures();
+void Scheduler::Publish(ServedSpace& space, uint32_t pid) {
+  const std::string& name = space.name;
+  const auto figures = space.space->Figures();
   SpaceMigration status;
   if (figures.ok()) TakeFigures(*figures, &status);
   MirrorContext context;
@@ -126,7 +127,7 @@ void Scheduler::Publish(const std::string& name, const SpaceHandle& space, uint3
   context.pid = pid;
   context.http_port = http_port_.load();
   context.now_unix_ns = WallNs();
-  const Status published = space->space->PublishControl(MirrorOf(status, context));
+  const Status published = space.space->PublishControl(MirrorOf(status, context));
   if (!published.ok()) {
     logger_.Debug("space " + name + ": control block: " + published.message());
   }
@@ -154,7 +155,7 @@ bool Scheduler::PublishDue(uint64_t* wake_at_ns) {
   for (const std::string& name : due) {
     const SpaceHandle space = OpenNow(name);
     if (space == nullptr) continue;
-    Publish(name, space, static_cast<uint32_t>(getpid()));
+    Publish(*space, static_cast<uint32_t>(getpid()));
     published = true;
   }
   if (!published) return false;

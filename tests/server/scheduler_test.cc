@@ -60,7 +60,9 @@ class SchedulerTest : public ::testing::Test {
   }
   void Close() {
     if (scheduler_) scheduler_->Stop();
-    if (spaces_) EXPECT_TRUE(spaces_->Close().ok());
+    if (spaces_) {
+      EXPECT_TRUE(spaces_->Close().ok());
+    }
     in_use_.store(nullptr);
     spaces_.reset();
     scheduler_.reset();
