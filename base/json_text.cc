@@ -69,7 +69,12 @@ void AppendJsonFloat(float value, FloatStyle style, std::string* out) {
   char text[32];
   const auto end = std::to_chars(text, text + sizeof text, value).ptr;
   out->append(text, end);
-  if (value == 0 && std::signbit(value)) *out += ".0";  // many readers take "-0" for an integer
+  // Many readers take "-0" for an integer, and some want to see that "1" is none.
+  const std::string_view written(text, static_cast<size_t>(end - text));
+  const bool is_whole = written.find_first_of(".e") == std::string_view::npos;
+  if ((value == 0 && std::signbit(value)) || (is_whole && style == FloatStyle::kDecimalOrNull)) {
+    *out += ".0";
+  }
 }
 
 void AppendJsonInteger(uint64_t value, std::string* out) {

@@ -12,7 +12,7 @@ namespace engram {
 
 enum class FloatStyle {
   kDecimal,        // "NaN", "Infinity", "-Infinity"
-  kDecimalOrNull,  // null
+  kDecimalOrNull,  // null; whole numbers end in ".0", as upstream's server writes them
   kExact,          // bits
 };
 

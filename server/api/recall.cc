@@ -115,7 +115,7 @@ Status VisitHits(plugin::Space& space, const std::vector<Hit>& hits,
 
 Response SearchFailed(const Status& status) {
   if (status.code() != StatusCode::kUnsupported) return StatusResponse(status);
-  return ErrorResponse(501, "NOT_IMPLEMENTED", status.message(),
+  return ErrorResponse(501, "NOT_IMPLEMENTED", "The storage engine has no such search.",
                        "Use an engine that has this search: storage.engine = \"dual\".");
 }
 

@@ -3,6 +3,7 @@
 #define ENGRAM_TESTS_SERVER_ENGINE_FIXTURE_H_
 
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include <memory>
 #include <string>
@@ -24,7 +25,17 @@ T Must(Result<T> result) {
   return std::move(result).value();
 }
 
+// The engine's threads outlive a test, and inherit this: a signal that a later test of this program
+// sends to itself must not end in one of them. As the server does before it loads an engine.
+inline void BlockServerSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGHUP, SIGINT, SIGTERM}) sigaddset(&signals, signal);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+}
+
 inline std::shared_ptr<plugin::Engine> OpenEngine(const std::string& data_root) {
+  BlockServerSignals();
   static const auto plugin =
       Must(plugin::Plugin::Load(ENGRAM_BINARY_DIR "/lib/libengram_dual.so", Logger::Null()));
   return Must(plugin::Engine::Open(plugin, {.data_root = data_root}));
