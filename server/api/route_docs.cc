@@ -44,7 +44,7 @@ constexpr RouteDoc kRouteDocs[] = {
      "200 400 415 422", "space:string", "input:string! embedding:array threshold:number"},
     {kGet, "/api/v1/query/probabilistic", "recall", "Recall with an interval of its scores",
      "200 400",
-     ENGRAM_CUE ENGRAM_FILTER " include_evidence:boolean include_uncertainty:boolean mode:string"},
+     ENGRAM_CUE ENGRAM_FILTER " include_evidence:boolean include_uncertainty:boolean"},
     {kPost, "/api/v1/query", "recall", "RECALL and SPREAD of the query language",
      "200 400 415 422 501", "space:string", "query_text:string! memory_space_id:string"},
     {kGet, "/api/v1/consolidations", "recall", "The Concepts of a space with their episodes",
