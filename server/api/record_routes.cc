@@ -154,8 +154,8 @@ Response PutRecords(const ApiContext& context, const Request& request) {
   std::vector<const engram_se_memory*> memories;
   for (const auto& input : inputs) memories.push_back(&views.emplace_back(input).memory());
   std::vector<uint64_t> lsns;
+  const WriteScope scope(context.spaces, *space);
   const Status stored = (*space)->space->StoreBatch(memories, &lsns);
-  if (!lsns.empty()) context.spaces.Written(*space);
   return Acknowledged(lsns, stored, [&](size_t i) { return std::string_view(inputs[i].id); });
 }
 
@@ -170,8 +170,8 @@ Response DeleteRecords(const ApiContext& context, const Request& request) {
   const auto space = Existing(context, request);
   if (!space.ok()) return StatusResponse(space.status());
   std::vector<uint64_t> lsns;
+  const WriteScope scope(context.spaces, *space);
   const Status removed = (*space)->space->RemoveBatch(ids, &lsns);
-  if (!lsns.empty()) context.spaces.Written(*space);
   return Acknowledged(lsns, removed, [&](size_t i) { return std::string_view(ids[i]); });
 }
 

@@ -40,10 +40,17 @@ bool UpstreamLayout::HoldsLog(const std::string& wal_folder) const {
   });
 }
 
+bool UpstreamLayout::HasLegacyLog() const {
+  return !data_root_.empty() && HoldsLog(JoinPath(data_root_, "wal"));
+}
+
+std::string UpstreamLayout::WalFolder(const std::string& space) const {
+  return JoinPath(JoinPath(data_root_, space), "wal");
+}
+
 bool UpstreamLayout::HasLog(const std::string& space) const {
   if (data_root_.empty()) return false;
-  if (space == legacy_space_ && HoldsLog(JoinPath(data_root_, "wal"))) return true;
-  return HoldsLog(JoinPath(JoinPath(data_root_, space), "wal"));
+  return (space == legacy_space_ && HasLegacyLog()) || HoldsLog(WalFolder(space));
 }
 
 std::vector<std::string> UpstreamLayout::Spaces() const {

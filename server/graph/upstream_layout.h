@@ -18,6 +18,8 @@ class UpstreamLayout {
 
   // True if a log file of `space` is there: wal-*.log in its wal/ or in an archive below that.
   bool HasLog(const std::string& space) const;
+  bool HasLegacyLog() const;
+  std::string WalFolder(const std::string& space) const;
   // The spaces with a log, sorted.
   std::vector<std::string> Spaces() const;
 

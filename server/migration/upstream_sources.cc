@@ -1,35 +1,8 @@
 #include "server/migration/upstream_sources.h"
 
-#include <map>
-#include <string_view>
-
-#include "base/ids.h"
+#include "server/graph/upstream_layout.h"
 
 namespace engram::server {
-namespace {
-
-constexpr std::string_view kWal = "wal";
-constexpr std::string_view kArchivePrefix = ".archive-";
-
-bool IsLog(const DirectoryEntry& entry) {
-  return !entry.is_directory && entry.name.starts_with("wal-") && entry.name.ends_with(".log");
-}
-
-// False also for a directory that cannot be read: the ingest of another one is not its hostage.
-bool HoldsLogs(FileSystem& fs, const std::string& directory, bool archives) {
-  const auto entries = fs.List(directory);
-  if (!entries.ok()) return false;
-  for (const DirectoryEntry& entry : *entries) {
-    if (IsLog(entry)) return true;
-    if (archives && entry.is_directory && entry.name.starts_with(kArchivePrefix) &&
-        HoldsLogs(fs, JoinPath(directory, entry.name), false)) {
-      return true;
-    }
-  }
-  return false;
-}
-
-}  // namespace
 
 Result<std::vector<UpstreamSource>> FindUpstreamSources(FileSystem& fs,
                                                         const std::string& data_root,
@@ -40,18 +13,12 @@ Result<std::vector<UpstreamSource>> FindUpstreamSources(FileSystem& fs,
     if (entries.status().code() == StatusCode::kNotFound) return sources;
     return entries.status();
   }
-  std::map<std::string, std::string> found;
-  bool legacy = false;
-  for (const DirectoryEntry& entry : *entries) {
-    if (!entry.is_directory) continue;
-    const std::string directory = JoinPath(data_root, entry.name);
-    // A space called "wal" would have its logs one level below.
-    if (entry.name == kWal) legacy = HoldsLogs(fs, directory, true);
-    const std::string logs = JoinPath(directory, kWal);
-    if (SpaceId::Parse(entry.name).ok() && HoldsLogs(fs, logs, true)) found[entry.name] = logs;
+  const UpstreamLayout layout(fs, data_root, default_space);
+  for (std::string& space : layout.Spaces()) {
+    const bool legacy = space == default_space && layout.HasLegacyLog();
+    std::string directory = legacy ? data_root : layout.WalFolder(space);
+    sources.push_back({std::move(space), std::move(directory)});
   }
-  if (legacy) found[default_space] = data_root;
-  for (auto& [space, directory] : found) sources.push_back({space, directory});
   return sources;
 }
 
