@@ -180,11 +180,6 @@ Refused CheckEnd(simdjson::ondemand::document& document) {
 }
 
 Refused ReadDocument(simdjson::ondemand::document& document, const MemberReader& member) {
-  json_type type;
-  if (const auto error = document.type().get(type)) return SyntaxRefusal(error);
-  if (type != json_type::object) {
-    return WrongShape("The body must be a JSON object.", "Send an object: {\"content\": \"...\"}.");
-  }
   simdjson::ondemand::object object;
   if (const auto error = document.get_object().get(object)) return SyntaxRefusal(error);
   if (auto refused = ReadMembers(object, member)) return refused;
@@ -196,12 +191,28 @@ simdjson::ondemand::parser& Parser() {
   return parser;
 }
 
+// The refusal of a body that is something else. As the one item of an array every kind of value is
+// checked alike.
+Refused NoObject(const std::string& body) {
+  const simdjson::padded_string wrapped("[" + body + "]");
+  simdjson::ondemand::document document;
+  if (const auto error = Parser().iterate(wrapped).get(document)) return SyntaxRefusal(error);
+  JsonValue array;
+  if (const auto error = document.get_value().get(array)) return SyntaxRefusal(error);
+  if (auto refused = Check(array, 0)) return refused;
+  if (auto refused = CheckEnd(document)) return refused;
+  return WrongShape("The body must be a JSON object.", "Send an object: {\"content\": \"...\"}.");
+}
+
 }  // namespace
 
 Refused ReadBody(const Request& request, const MemberReader& member) {
   const simdjson::padded_string body(request.body);
   simdjson::ondemand::document document;
   if (const auto error = Parser().iterate(body).get(document)) return SyntaxRefusal(error);
+  json_type type;
+  if (const auto error = document.type().get(type)) return SyntaxRefusal(error);
+  if (type != json_type::object) return NoObject(request.body);
   auto refused = ReadDocument(document, member);
   if (!refused || refused->code == "INVALID_MEMORY_INPUT") return refused;
   // Not well-formed comes before not as expected.

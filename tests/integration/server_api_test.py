@@ -33,6 +33,11 @@ class ApiTest(StoreTest):
         self.addCleanup(self.server.close)
         self.server.start()
 
+    def client(self, timeout=60):
+        client = Client(self.server.port, timeout)
+        self.addCleanup(client.close)
+        return client
+
     def restart(self, kill):
         if kill:
             self.server.kill()
@@ -46,7 +51,7 @@ class LoadTestTool(ApiTest):
     with every other dimension unknown. Any 2xx is a success."""
 
     def test_a_mixed_run_has_no_errors(self):
-        client = Client(self.server.port)
+        client = self.client()
         draw = random.Random(7)
         for i in range(60):
             vector = embedding(i)
@@ -101,7 +106,7 @@ class IngestTools(ApiTest):
 
         def post(i):
             if not hasattr(local, "client"):
-                local.client = Client(self.server.port, timeout=30)
+                local.client = self.client(timeout=30)
             reply = local.client.request("POST", "/api/v1/memories", {
                 "content": f"document {i}", "embedding": embedding(i),
                 "confidence": 0.05 + (i % 10) / 10})
@@ -242,7 +247,7 @@ class BadInput(ApiTest):
                              (method, path, str(body)[:60]))
             self.assertTrue(reply.json["error"]["cognitive_guidance"])
         for raw in (b"{", b"{\"content\": \"\xff\"}", b"{\"content\":\"c\"}x", b"[" * 100_000):
-            client = Client(self.server.port)
+            client = self.client()
             client.request("GET", "/health/alive")
             client.connection.request("POST", post, raw, {"Content-Type": "application/json"})
             response = client.connection.getresponse()

@@ -64,10 +64,6 @@ void ApiTest::Restart() {
   Start();
 }
 
-bool ApiTest::HasTextSearch() const {
-  return spaces_->engine().plugin().Has(ENGRAM_SE_CAP_TEXT_SEARCH);
-}
-
 Response ApiTest::Send(Method method, const std::string& target, const std::string& body,
                        const Headers& headers) {
   const size_t mark = target.find('?');

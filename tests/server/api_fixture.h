@@ -47,7 +47,6 @@ class ApiTest : public ::testing::Test {
   SpaceHandle Space(const std::string& name = "default") {
     return Must(spaces_->FindOrCreate(name));
   }
-  bool HasTextSearch() const;  // of the engine under test
 
   engram::testing::TempDir root_ = engram::testing::TempDir::InMemory();
   std::unique_ptr<SpaceRegistry> spaces_;

@@ -221,6 +221,10 @@ TEST_F(MemoryRoutesTest, ValuesThatCannotBeTakenAre400) {
       {"{\"content\": \"\xff\"}", "UTF-8"},
       {R"({"content": "c", "other": )" + std::string(40, '[') + std::string(40, ']') + "}",
        "nested deeper"},
+      {std::string(100'000, '['), "nested deeper"},
+      {"[1,]", "well-formed"},
+      {"12abc", "well-formed"},
+      {"1] [2", "well-formed"},
       {"", "empty"},
   };
   for (const char* route : {"/api/v1/memories", "/api/v1/memories/remember"}) {

@@ -146,7 +146,6 @@ TEST_F(RecallRoutesTest, TheProbabilisticReplyHoldsItsIntervalAndItsEvidenceWhen
 }
 
 TEST_F(RecallRoutesTest, TextFindsWhatContainsItWithUpstreamsScores) {
-  if (!HasTextSearch()) GTEST_SKIP() << "this engine has no text search";
   Remember("whole", "The Mitochondria is the powerhouse of the cell");
   Remember("part", "mitochondria");
   Remember("other", "revenue grew");
