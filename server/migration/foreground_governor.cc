@@ -41,7 +41,8 @@ void ForegroundGovernor::Adjust(uint64_t now_ns) {
   const LatencyCounts disturbed = during_.Newest(LatencyWindow::kSlots);
   p99_ns_ = all.QuantileNs(0.99);
   undisturbed_p99_ns_ = undisturbed.QuantileNs(0.99);
-  if (undisturbed.total() + disturbed.total() < kSamplesMin) {
+  const bool few = undisturbed.total() + disturbed.total() < kSamplesMin;
+  if (few && now_ns - observing_since_ns_ >= kObserveNs) {
     share_ = kShareSparse;
     reason_ = nullptr;
     return;
@@ -74,6 +75,8 @@ ForegroundGovernor::Decision ForegroundGovernor::InCycle(uint64_t now_ns, const 
 
 ForegroundGovernor::Decision ForegroundGovernor::Decide() {
   const uint64_t now = clock_.MonotonicNs();
+  if (now - decided_ns_ > LatencyWindow::kSlotNs) observing_since_ns_ = now;
+  decided_ns_ = now;
   during_.Advance(now);
   without_.Advance(now);
   const uint64_t last = last_record_ns_.load(std::memory_order_relaxed);

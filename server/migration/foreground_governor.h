@@ -6,7 +6,7 @@
 // by the budget; above it the share shrinks down to nothing, below it the share grows again.
 //
 //   no request for a second     that is a measurement: everything is allowed
-//   a few requests              too few for a p99: half of the time, no measuring
+//   a few requests              over two seconds and more too few for a p99: half of the time
 //   traffic, undisturbed p99    unknown: nothing is allowed until it is known (fails closed)
 //   both known                  as the budget says
 #ifndef ENGRAM_SERVER_MIGRATION_FOREGROUND_GOVERNOR_H_
@@ -27,6 +27,7 @@ class ForegroundGovernor final : public ForegroundLatency {
   static constexpr uint64_t kCycleNs = 200'000'000;
   static constexpr uint64_t kQuietNs = 1'000'000'000;
   static constexpr uint64_t kSamplesMin = 40;  // fewer in a window have no p99 worth the name
+  static constexpr uint64_t kObserveNs = 2'000'000'000;  // before few samples count as few requests
   static constexpr double kShareMax = 0.8;
   static constexpr double kShareMin = 0.05;
   static constexpr double kShareSparse = 0.5;
@@ -68,6 +69,8 @@ class ForegroundGovernor final : public ForegroundLatency {
   bool traffic_ = false;
   double share_ = kShareMin;
   const char* reason_ = nullptr;
+  uint64_t decided_ns_ = 0;
+  uint64_t observing_since_ns_ = 0;  // without a gap that the windows forget
   uint64_t adjusted_ns_ = 0;
   uint64_t stopped_until_ns_ = 0;
   uint64_t undisturbed_p99_ns_ = 0;

@@ -169,8 +169,28 @@ TEST(ForegroundGovernorTest, WithoutAnUndisturbedMeasurementItStops) {
   EXPECT_TRUE(went_on);
 }
 
+// The migrator wakes up in the middle of traffic: what it has not seen yet is not "few requests".
+TEST(ForegroundGovernorTest, TheFirstLookAtTrafficStopsItUntilTheFirstMeasurement) {
+  testing::SteppedClock clock;
+  ForegroundGovernor governor(clock);
+  for (int i = 0; i < 10'000; ++i) {
+    clock.Advance(kMs);
+    governor.Record(kMs);
+  }
+  EXPECT_FALSE(governor.Decide().may_step);
+  for (int i = 0; i < 600; ++i) {
+    clock.Advance(kMs);
+    governor.Record(kMs / 2);
+    governor.Decide();
+  }
+  EXPECT_LE(governor.share(), ForegroundGovernor::kShareMin * 1.5) << "it begins gently";
+  EXPECT_GT(governor.share(), 0);
+}
+
 TEST(ForegroundGovernorTest, AFewRequestsNeitherStopNorFreeIt) {
   Simulation simulation(5, 0.002, 3);  // two a second
+  simulation.RunSeconds(5);            // it looks first
+  simulation.Forget();
   simulation.RunSeconds(30);
   EXPECT_GT(simulation.stepped_seconds(), 5);
   EXPECT_LT(simulation.stepped_seconds(), 25);
