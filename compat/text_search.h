@@ -23,6 +23,10 @@ class FoldedNeedle {
 
  private:
   bool MatchesAt(const char* at) const;
+  bool AnyMatch(const char* at, uint32_t places) const;  // at + i for each bit i
+  // From `at` to `last`, where it can begin; REQUIRES: so many places at least.
+  bool IsInBlocks(const char* at, const char* last) const;
+  bool IsInWide(const char* at, const char* last) const;
   std::string folded_;
   char first_mask_ = 0;  // 0x20 where the byte is a letter: both cases become the lower one
   char last_mask_ = 0;
@@ -58,6 +62,8 @@ class TextScorer {
 
  private:
   float Overlap(std::string_view content, float least) const;
+  float CountWords(std::string_view content, float least) const;
+  size_t IndexOf(std::string_view word) const;  // among words_, or their number
   float Least() const;
   static bool Better(const TextHit& a, const TextHit& b);
 
@@ -71,7 +77,7 @@ class TextScorer {
 };
 
 // All records of one snapshot. Uses several threads above kTextRowsPerThreadMin records.
-inline constexpr uint64_t kTextRowsPerThreadMin = 16384;
+inline constexpr uint64_t kTextRowsPerThreadMin = 4096;
 Result<std::vector<TextHit>> SearchTexts(engine::Store& store, std::string_view query,
                                          float threshold, uint32_t k);
 
