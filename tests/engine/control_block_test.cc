@@ -61,7 +61,9 @@ TEST_F(ControlBlockTest, INV_CTL_1_AnOwnerStoppedAtAnyStoreLeavesAStateThatWasPu
       const auto found = DecodeControl(page);
       const bool all = stores == internal::kControlStoresPerPublication;
       ASSERT_EQ(found.has_value(), all || last > 0) << last << " " << stores;
-      if (found) EXPECT_TRUE(Same(*found, StateOf(all ? last + 1 : last))) << last << " " << stores;
+      if (found) {
+        EXPECT_TRUE(Same(*found, StateOf(all ? last + 1 : last))) << last << " " << stores;
+      }
       // The next owner goes on.
       internal::PublishInto(g_page, last + 2, StateOf(last + 2), UINT64_MAX);
       EXPECT_TRUE(Same(*DecodeControl(page), StateOf(last + 2)));
