@@ -6,6 +6,7 @@
 
 #include "compat/conversion.h"
 #include "compat/internal/write_plan.h"
+#include "migration/online/migrator.h"
 
 namespace engram::testing {
 
@@ -252,6 +253,7 @@ Status StoreSimulation::Close() {
 // --- Operations ----------------------------------------------------------------------------------
 
 Status StoreSimulation::Operate() {
+  if (migrators_come_ && random_.OneIn(12)) return Migrate();
   const uint64_t dice = random_.Below(1000);
   Trace("operation " + std::to_string(dice) + ", issued " + std::to_string(issued_) +
         ", acknowledged " + std::to_string(acknowledged_));
@@ -512,6 +514,29 @@ Status StoreSimulation::Convert() {
   const bool sync = random_.OneIn(2);
   ENGRAM_TRY(bulk->Commit({.sync = sync}));
   if (sync) receipt_synced_ = receipt;
+  return Status::Ok();
+}
+
+Status StoreSimulation::Migrate() {
+  Trace("migrate");
+  migration::online::MigratorOptions options;
+  options.history_scan = !random_.OneIn(4);
+  options.log_directory = machine_.Path("dual/log");
+  const engine::Environment environment{.fs = machine_.fs()};
+  ENGRAM_ASSIGN_OR_RETURN(auto migrator,
+                          migration::online::Migrator::Open(*store_, environment, options));
+  const bool to_the_end = random_.OneIn(3);
+  constexpr int kStepsMax = 10000;
+  for (int left = to_the_end ? kStepsMax : static_cast<int>(random_.Below(5)); left > 0; --left) {
+    ENGRAM_ASSIGN_OR_RETURN(const auto state, migrator->Step(1 + random_.Below(30)));
+    if (state.phase == migration::online::Phase::kFailed) Fail("a migrator failed");
+    if (state.done == 0) break;
+    if (left == 1 && to_the_end) Fail("a migrator never came to the end");
+  }
+  if (!to_the_end || !options.history_scan) return Status::Ok();
+  ENGRAM_ASSIGN_OR_RETURN(auto view, store_->View());
+  ENGRAM_ASSIGN_OR_RETURN(const auto counts, view->Count());
+  if (counts.old != 0) Fail(std::to_string(counts.old) + " old records after a migration");
   return Status::Ok();
 }
 

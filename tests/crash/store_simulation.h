@@ -44,6 +44,10 @@ class StoreSimulation {
   uint64_t acknowledged() const { return acknowledged_; }
   const StoreModel& model() const { return live_; }
   const std::string& AnyId();
+  // From now on migrators come by too: one more kind of operation.
+  void LetMigratorsCome() { migrators_come_ = true; }
+  // A new migrator goes on where the last one was stopped, for some steps or to the end.
+  Status Migrate();
   Status Convert();
   Status Ingest();
   Status Checkpoint();
@@ -103,6 +107,7 @@ class StoreSimulation {
   bool finalizing_ = false;
   bool may_finalize_ = false;
   bool killed_ = false;
+  bool migrators_come_ = false;
   uint64_t next_embedding_ = 1;
   // Receipts in the meta table and the checkpoint file that claims them.
   uint64_t receipt_issued_ = 0, receipt_synced_ = 0;
