@@ -101,10 +101,10 @@ class Server {
           Reload();
           break;
         case SignalEvents::Event::kTimeout:
-          // A server whose event loop is stuck is not alive, whatever this thread does.
-          if (listener_->Responsive(kWatchdogPatienceMs)) service_.Watchdog();
           break;
       }
+      // A server whose event loop is stuck is not alive, whatever this thread does.
+      if (interval_ms && listener_->Responsive(kWatchdogPatienceMs)) service_.Watchdog();
     }
   }
 

@@ -225,7 +225,9 @@ Response VerifySpace(const ApiContext& context, const Request& request) {
                            "send {\"sample\": <whole number>, \"full\": true or false}");
     }
   }
-  const auto report = (*space)->space->Verify(options, {});
+  plugin::Job job;
+  job.cancel = request.cancelled;
+  const auto report = (*space)->space->Verify(options, job);
   return report.ok() ? Response::Json(200, *report) : StatusResponse(report.status());
 }
 

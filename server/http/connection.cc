@@ -287,6 +287,7 @@ std::string Connection::LocalOrigin() const {
 
 void Connection::OnRequest() {
   received_ns_ = MonotonicNowNs();
+  parser_.request().cancelled = &thread_.context().cancelled;
   if (admission_.refusal) {
     Send(std::move(*admission_.refusal));
     return;

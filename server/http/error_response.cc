@@ -69,6 +69,8 @@ Response StatusResponse(const Status& status) {
   switch (status.code()) {
     case StatusCode::kBusy:
       return Unavailable(status, "1", "try again in a second");
+    case StatusCode::kCancelled:
+      return Unavailable(status, "5", "the server is ending; try again when it is back");
     case StatusCode::kFull:
       return Unavailable(status, "5", "make room on the server's device, then try again");
     case StatusCode::kInvalidArgument:

@@ -15,9 +15,10 @@ namespace engram::server {
 Response ErrorResponse(int status, std::string_view code, std::string_view message,
                        std::string_view guidance);
 
-// A failure of the store: kBusy and kFull 503 MEMORY_CLUSTER_UNAVAILABLE with Retry-After,
-// kInvalidArgument 400 INVALID_MEMORY_INPUT, kFailedPrecondition 409 CONFLICT, kNotFound 404
-// RESOURCE_NOT_FOUND, the rest 500 MEMORY_SYSTEM_ERROR. Never shows paths of the machine.
+// A failure of the store: kBusy, kFull and kCancelled 503 MEMORY_CLUSTER_UNAVAILABLE with
+// Retry-After, kInvalidArgument 400 INVALID_MEMORY_INPUT, kFailedPrecondition 409 CONFLICT,
+// kNotFound 404 RESOURCE_NOT_FOUND, the rest 500 MEMORY_SYSTEM_ERROR. Never shows paths of the
+// machine.
 Response StatusResponse(const Status& status);
 
 }  // namespace engram::server

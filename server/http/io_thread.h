@@ -36,6 +36,7 @@ struct ServeContext {
   std::atomic<uint64_t> held_size_bytes{0};
   std::atomic<uint32_t> streams{0};
   std::atomic<bool> draining{false};
+  std::atomic<bool> cancelled{false};  // the drain's deadline has passed
 };
 
 uint64_t MonotonicNowNs();

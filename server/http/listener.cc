@@ -22,6 +22,7 @@ using ErrorCode = boost::system::error_code;
 constexpr std::chrono::milliseconds kAcceptPause(50);  // after an accept failed: no descriptors
 constexpr std::chrono::seconds kAcceptWarningPause(10);
 constexpr std::chrono::milliseconds kDrainPoll(5);
+constexpr std::chrono::milliseconds kCancelGrace(500);  // for answers of what was cancelled
 
 std::string AddressText(const tcp::endpoint& end) {
   const std::string address = end.address().to_string();
@@ -111,9 +112,9 @@ class AsioListener final : public Listener {
     for (auto& thread : threads_) {
       thread->RunAndWait([&] { thread->DrainConnections(); });
     }
-    while (connections() > 0 && std::chrono::steady_clock::now() < end) {
-      std::this_thread::sleep_for(kDrainPoll);
-    }
+    WaitForConnections(end);
+    context_.cancelled.store(true);
+    WaitForConnections(end + kCancelGrace);
     // First the connections: what the pool drops may hold the last reference to one.
     for (auto& thread : threads_) {
       thread->RunAndWait([&] { thread->CloseAll(); });
@@ -123,6 +124,12 @@ class AsioListener final : public Listener {
   }
 
  private:
+  void WaitForConnections(std::chrono::steady_clock::time_point end) const {
+    while (connections() > 0 && std::chrono::steady_clock::now() < end) {
+      std::this_thread::sleep_for(kDrainPoll);
+    }
+  }
+
   void StartThreads() {
     uint32_t count = context_.options.io_threads;
     if (count == 0) count = std::max(1u, std::thread::hardware_concurrency());

@@ -64,8 +64,9 @@ class Listener {
   // True if every I/O thread answers within `timeout_ms`: none is stuck in a handler.
   virtual bool Responsive(uint32_t timeout_ms) = 0;
   // Stops accepting, ends streams and idle connections, lets requests in flight finish within
-  // `deadline_ms`, then closes what is left; a handler that runs is waited for. No handler runs
-  // after it returns. Once; later calls do nothing.
+  // `deadline_ms`, cancels what still runs (Request::cancelled), closes what is left half a second
+  // later; a handler that runs even then is waited for. No handler runs after it returns. Once;
+  // later calls do nothing.
   virtual void Drain(uint32_t deadline_ms) = 0;
 };
 

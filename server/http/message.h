@@ -2,6 +2,7 @@
 #ifndef ENGRAM_SERVER_HTTP_MESSAGE_H_
 #define ENGRAM_SERVER_HTTP_MESSAGE_H_
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -24,7 +25,10 @@ struct Request {
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
   std::string request_id;  // the client's X-Request-Id if it is short and printable, else made here
-  bool may_block = true;   // false: the first attempt of Execution::kInlineFirst
+  // Becomes true when the server wants to end and waits for this request: what works for seconds
+  // passes it on and returns. Null: never.
+  const std::atomic<bool>* cancelled = nullptr;
+  bool may_block = true;  // false: the first attempt of Execution::kInlineFirst
 
   // The first one of that name; nullopt if there is none.
   std::optional<std::string_view> Query(std::string_view name) const;

@@ -671,6 +671,24 @@ TEST_F(ListenerTest, ADrainDoesNotWaitBeyondItsDeadlineForSlowClients) {
   EXPECT_TRUE(slow.IsClosedWithin(1000));
 }
 
+TEST_F(ListenerTest, WhatRunsBeyondTheDrainsDeadlineIsCancelledAndAnswered) {
+  Add(Method::kGet, "/long", Execution::kBlocking, Guard::kRead, [this](const Request& request) {
+    ++holding_;
+    while (!*request.cancelled) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return StatusResponse(Status::Cancelled("verification was cancelled"));
+  });
+  Start();
+  HttpClient client(port());
+  client.Send(Get("/long"));
+  while (holding_ == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  const auto begin = std::chrono::steady_clock::now();
+  listener_->Drain(100);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(2));
+  const auto answer = client.Receive();
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_EQ(answer->status, 503);
+}
+
 TEST_F(ListenerTest, EveryRequestIsReported) {
   Start();
   Ask(Get("/inline"));
