@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <cerrno>
+
 #include "base/file_system.h"
 #include "server/config/paths.h"
 
@@ -74,8 +76,15 @@ ConfigSet::Inputs ConfigInputs(const Session& session, const ServerFlags& flags)
   return inputs;
 }
 
-Result<std::unique_ptr<ServerLink>> ServerLink::Make(const ConfigSet::Inputs& inputs) {
-  ENGRAM_ASSIGN_OR_RETURN(ConfigSet config, ConfigSet::Load(inputs));
+Result<std::unique_ptr<ServerLink>> ServerLink::Make(ConfigSet::Inputs inputs) {
+  auto loaded = ConfigSet::Load(inputs);
+  if (!loaded.ok() && loaded.status().os_errno() == EACCES && !inputs.runtime_file) {
+    // Another user's server: what was set there at run time is not for us, where it is may be.
+    inputs.runtime_file = "";
+    loaded = ConfigSet::Load(inputs);
+  }
+  if (!loaded.ok()) return loaded.status();
+  ConfigSet config = std::move(*loaded);
   ENGRAM_ASSIGN_OR_RETURN(const server::Source root, config.SourceOf("storage.data_root"));
   server::FoundServer found =
       server::FindServer(config.config(), /*any_root=*/root == server::Source::kDefault);

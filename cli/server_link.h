@@ -56,7 +56,7 @@ class ServerLink {
  private:
   ServerLink(server::ConfigSet config, server::FoundServer found)
       : config_(std::move(config)), found_(std::move(found)) {}
-  static Result<std::unique_ptr<ServerLink>> Make(const server::ConfigSet::Inputs& inputs);
+  static Result<std::unique_ptr<ServerLink>> Make(server::ConfigSet::Inputs inputs);
 
   server::ConfigSet config_;
   server::FoundServer found_;

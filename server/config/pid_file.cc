@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -142,6 +143,10 @@ Status WritePidFile(const std::string& path, const std::string& text) {
   ENGRAM_ASSIGN_OR_RETURN(auto file, fs.Open(temporary, OpenMode::kCreateExclusive));
   Status status = file->WriteAt(0, AsBytes(text));
   if (status.ok()) status = file->Sync();
+  // Scripts of other users may read it.
+  if (status.ok() && chmod(temporary.c_str(), 0644) != 0) {
+    status = Status::FromErrno(errno, "chmod " + temporary);
+  }
   if (status.ok()) status = fs.Rename(temporary, path);
   if (!status.ok()) IgnoreError(fs.Unlink(temporary), "the error that is reported matters");
   return status;

@@ -165,6 +165,22 @@ class ServerCliTest(harness.StoreTest):
         self.assertEqual(status["spaces"][0]["count"], 5)
         self.assertIn("is gone", status["error"]["message"])
 
+    def test_another_user_gets_an_answer_without_what_is_private(self):
+        if os.geteuid() != 0 or shutil.which("setpriv") is None:
+            self.skipTest("needs root, to become someone else")
+        self.start()
+        self.server.knobs(paused=True)
+        self.folder.chmod(0o755)
+        process = subprocess.run(
+            ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+             str(harness.BINARIES / "engram"), "status", "--json", "--data-root", str(self.root)],
+            capture_output=True, text=True, env=self.server.environment())
+        if process.returncode == 127 or not process.stdout:
+            self.skipTest("the build folder is not readable for others")
+        status = json.loads(process.stdout)
+        self.assertEqual(process.returncode, 1)
+        self.assertIn("another user", status["error"]["message"])
+
     def test_watch_repeats_until_it_is_interrupted(self):
         self.start()
         watch = subprocess.Popen(
