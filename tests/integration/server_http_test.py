@@ -138,7 +138,7 @@ class BadInput(HttpTest):
         for body, status in [
                 (b"{", 400), (b'{"content": "x",}', 400), (b"\xff\xfe", 400), (b"", 400),
                 (b'{"content": "\xff"}', 400),
-                (b"[" * 100_000, 422),
+                (b"[" * 100_000, 400),
                 (b"[]", 422), (b"{}", 422), (b'{"content": 5}', 422),
                 ({**text, "confidence": "high"}, 422),
                 ({**text, "embedding": EMBEDDING[1:]}, 400),
