@@ -207,8 +207,10 @@ float TextScorer::Least() const {
 // as large as the query, so that so many of the query's words must occur somewhere in the content.
 float TextScorer::Overlap(std::string_view content, float least) const {
   if (words_.size() == 1 && words_.front() == needle_.folded()) return 0;  // it would be contained
-  const auto needed = static_cast<size_t>(
-      std::max(0.0, std::floor(static_cast<double>(least) * static_cast<double>(words_.size()))));
+  constexpr double kRounding = 1e-6;  // of `least` and of the index, both floats; generously
+  const auto query_count = static_cast<double>(words_.size());
+  const auto needed =
+      static_cast<size_t>(std::max(0.0, std::ceil((least - kRounding) * query_count)));
   size_t absent = 0;
   for (const FoldedNeedle& word : word_needles_) {
     if (word.IsIn(content)) continue;
