@@ -28,6 +28,7 @@ struct Flags {
   VerifyFlags verify;
   bool finalize = false;
   SalvageFlags salvage;
+  RollbackFlags rollback;
   std::optional<std::string> mode;
   std::string inspect_what;
   std::string inspect_path;
@@ -175,8 +176,7 @@ class Grammar {
     CLI::App* verify = migrate->add_subcommand("verify", "The same as `engram verify`");
     AddVerify(verify, "engram migrate-dual verify");
     AddMigrateJob(migrate, "status", "Mode, phase and counts of the spaces", MigrationStatus);
-    AddMigrateJob(migrate, "rollback", "Serve memories from the old records again",
-                  MigrateRollback);
+    AddRollback(migrate);
     AddMigrateJob(migrate, "can-rollback", "Whether a rollback is possible; 1 if not",
                   MigrateCanRollback);
     CLI::App* estimate = migrate->add_subcommand("estimate", "Predict bytes and seconds (dry run)");
@@ -201,6 +201,24 @@ class Grammar {
     });
   }
 
+  void AddRollback(CLI::App* migrate) {
+    CLI::App* rollback =
+        migrate->add_subcommand("rollback", "Serve memories from the old records again");
+    RollbackFlags& r = flags_.rollback;
+    rollback
+        ->add_option("--to", r.to,
+                     "format (default): at once, every write is kept; state: the snapshot that "
+                     "--snapshot took, later writes are given up")
+        ->check(CLI::IsMember({"format", "state"}));
+    rollback->add_flag("--dry-run", r.dry_run, "Whether it is possible and what it gives up");
+    rollback->add_flag("--yes", r.yes, "With --to state: do it; without it the list is shown");
+    Example(rollback,
+            "engram migrate-dual rollback --space production\n"
+            "  engram migrate-dual rollback --to state --dry-run --json\n"
+            "  engram migrate-dual rollback --to state --yes");
+    Runs(rollback, [this](Session& s) { return MigrateRollback(s, flags_.rollback); });
+  }
+
   void AddMigrateFlags(CLI::App* command) {
     MigrateFlags& m = flags_.migrate;
     command->add_option("--source", m.source,
@@ -210,6 +228,8 @@ class Grammar {
         ->check(CLI::IsMember({"offline", "online"}));
     command->add_flag("--dry-run", m.dry_run, "Predict, create and change nothing");
     command->add_flag("--resume", m.resume, "Continue from the checkpoint");
+    command->add_flag("--snapshot", m.snapshot,
+                      "Keep a copy of the space as it is now, for rollback --to state");
     command->add_option("--batch-size", m.batch_size, "Nodes per unit of work (default 1000)")
         ->check(Whole(1));
     command

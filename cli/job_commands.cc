@@ -28,8 +28,12 @@ Report ErrorReport(const std::string& space, const Status& error) {
 // A job's error as the user sees it: an interrupted one says how to go on. Only a migration has a
 // checkpoint to resume from, the others start over.
 Status Explained(Session& session, const Status& error, const std::string& resume_flag = "") {
-  if (error.code() != StatusCode::kCancelled) return NamingTheServer(session, error);
-  return error.WithHint("resume with: " + session.CommandLine(resume_flag));
+  const std::string how = "resume with: " + session.CommandLine(resume_flag);
+  if (error.code() == StatusCode::kCancelled) return error.WithHint(how);
+  // The device filled up after work was done: that is kept.
+  const bool keeps = error.code() == StatusCode::kFull && !resume_flag.empty() &&
+                     error.hint().find(resume_flag) != std::string::npos;
+  return keeps ? error.WithHint("free space there, then " + how) : NamingTheServer(session, error);
 }
 
 class JobRunner {
@@ -112,25 +116,51 @@ int RunList(Session& session, ReportToText to_text, bool every_space, const Spac
   return PrintReport(session.console(), *report, to_text);
 }
 
-// A report of what would be done, where doing it needs the user's word.
-void AskForYes(Report* report) {
-  (*report)["ok"] = false;
-  (*report)["error"] = {
-      {"code", StatusCodeName(StatusCode::kFailedPrecondition)},
-      {"message",
-       "nothing was changed: what is listed here as lost or quarantined is given up by "
-       "this command"},
-      {"hint", "read the list, then run the same command with --yes; --dry-run only looks"}};
+// What would be done, where doing it needs the user's word: unless `yes`, the report becomes a
+// refusal if its key `asks` is true (or is not there).
+Result<std::string> UnlessConfirmed(const Result<std::string>& json, bool yes, const char* asks) {
+  if (!json.ok() || yes) return json;
+  ENGRAM_ASSIGN_OR_RETURN(Report report, ParseReport(*json));
+  if (!IsTrue(report, asks)) return json;
+  report["ok"] = false;
+  report["error"] = ErrorObject(Status::FailedPrecondition(
+      "nothing was changed: this command gives up what is listed here",
+      "read the list, then run the same command with --yes; --dry-run only looks"));
+  return Dump(report);
+}
+
+int RollbackToState(Session& session, const RollbackFlags& flags) {
+  const bool dry_run = flags.dry_run || !flags.yes;
+  return RunReport(session, {.tag = "rollback", .verb = "rollback"}, StateRollbackText,
+                   [&](Engine& engine, const std::string& space, const Job& job) {
+                     auto report =
+                         engine.RollbackToState({.space = space, .dry_run = dry_run}, job);
+                     return flags.dry_run ? report : UnlessConfirmed(report, flags.yes, "ok");
+                   });
 }
 
 uint32_t MigrateFlagBits(const MigrateFlags& flags) {
   return (flags.dry_run ? ENGRAM_SE_MIGRATE_DRY_RUN : 0) |
          (flags.resume ? ENGRAM_SE_MIGRATE_RESUME : 0) |
-         (flags.no_history_scan ? ENGRAM_SE_MIGRATE_NO_HISTORY_SCAN : 0);
+         (flags.no_history_scan ? ENGRAM_SE_MIGRATE_NO_HISTORY_SCAN : 0) |
+         (flags.snapshot ? ENGRAM_SE_MIGRATE_SNAPSHOT : 0);
 }
 
 uint32_t ModeFromText(const std::string& text) {
   return text == "dual" ? ENGRAM_SE_MODE_DUAL : ENGRAM_SE_MODE_LEGACY;
+}
+
+// One space's mode, set first if one is given, as a report.
+Result<Report> ModeOf(Session& session, const std::string& name,
+                      const std::optional<std::string>& mode) {
+  ENGRAM_ASSIGN_OR_RETURN(auto engine, session.OpenEngine());
+  const uint32_t access = mode ? ENGRAM_SE_ACCESS_CREATE : ENGRAM_SE_ACCESS_READ_ONLY;
+  auto space = engine->OpenSpace({.space = name, .access = access});
+  if (!space.ok()) return NamingTheServer(session, space.status());
+  if (mode) ENGRAM_TRY((*space)->SetMode(ModeFromText(*mode)));
+  ENGRAM_ASSIGN_OR_RETURN(const uint32_t now, (*space)->Mode());
+  ENGRAM_TRY((*space)->Close());
+  return Report{{"ok", true}, {"space", name}, {"mode", plugin::ModeText(now)}};
 }
 
 }  // namespace
@@ -182,7 +212,9 @@ int MigrateStatus(Session& session) {
                  });
 }
 
-int MigrateRollback(Session& session) {
+int MigrateRollback(Session& session, const RollbackFlags& flags) {
+  if (flags.to == "state") return RollbackToState(session, flags);
+  if (flags.dry_run) return MigrateCanRollback(session);
   return RunReport(session, {.tag = "rollback", .verb = "rollback"}, RollbackText,
                    [](Engine& engine, const std::string& space, const Job& job) {
                      return engine.Rollback(space, job);
@@ -205,32 +237,27 @@ int Compact(Session& session, bool finalize) {
 
 int SpaceMode(Session& session, const std::optional<std::string>& mode) {
   Console& console = session.console();
-  auto space = session.OpenSpace(mode ? ENGRAM_SE_ACCESS_CREATE : ENGRAM_SE_ACCESS_READ_ONLY);
-  if (!space.ok()) return console.Fail(NamingTheServer(session, space.status()));
-  if (mode) {
-    Status set = (*space)->SetMode(ModeFromText(*mode));
-    if (!set.ok()) return console.Fail(set);
+  auto spaces = session.Spaces();
+  if (!spaces.ok()) return console.Fail(spaces.status());
+  Report all = {{"ok", true}, {"spaces", Report::array()}};
+  for (const std::string& name : *spaces) {
+    Result<Report> one = ModeOf(session, name, mode);
+    if (!session.all_spaces()) {
+      return one.ok() ? PrintReport(console, *one, PlainText) : console.Fail(one.status());
+    }
+    if (!one.ok()) all["ok"] = false;
+    all["spaces"].push_back(one.ok() ? *one : ErrorReport(name, one.status()));
   }
-  Result<uint32_t> now = (*space)->Mode();
-  if (!now.ok()) return console.Fail(now.status());
-  Status closed = (*space)->Close();
-  if (!closed.ok()) return console.Fail(closed);
-  Report report = {{"ok", true}, {"space", session.space()}, {"mode", plugin::ModeText(*now)}};
-  return PrintReport(console, report, PlainText);
+  return PrintReport(console, std::move(all), ModesText);
 }
 
 int SpaceSalvage(Session& session, const SalvageFlags& flags) {
   const bool dry_run = flags.dry_run || !flags.yes;
-  return RunReport(
-      session, {.tag = "salvage", .verb = "salvage"}, SalvageText,
-      [&](Engine& engine, const std::string& space, const Job& job) -> Result<std::string> {
-        ENGRAM_ASSIGN_OR_RETURN(const std::string json,
-                                engine.Salvage({.space = space, .dry_run = dry_run}, job));
-        if (flags.dry_run || flags.yes) return json;
-        ENGRAM_ASSIGN_OR_RETURN(Report report, ParseReport(json));
-        if (IsTrue(report, "needed")) AskForYes(&report);
-        return Dump(report);
-      });
+  return RunReport(session, {.tag = "salvage", .verb = "salvage"}, SalvageText,
+                   [&](Engine& engine, const std::string& space, const Job& job) {
+                     auto report = engine.Salvage({.space = space, .dry_run = dry_run}, job);
+                     return flags.dry_run ? report : UnlessConfirmed(report, flags.yes, "needed");
+                   });
 }
 
 namespace {

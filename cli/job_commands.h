@@ -15,6 +15,7 @@ struct MigrateFlags {
   bool dry_run = false;
   bool resume = false;
   bool no_history_scan = false;
+  bool snapshot = false;
   uint64_t batch_size = 1000;
   uint64_t checkpoint_interval = 10000;
   uint64_t memory_budget_mb = 512;
@@ -38,7 +39,13 @@ int MigrateDual(Session& session, const MigrateFlags& flags);
 int Verify(Session& session, const VerifyFlags& flags);
 // What the stores themselves say, while nobody holds them.
 int MigrateStatus(Session& session);
-int MigrateRollback(Session& session);
+struct RollbackFlags {
+  std::string to = "format";  // or "state"
+  bool dry_run = false;
+  bool yes = false;
+};
+// To format: at once, every write is kept. To state: needs --yes, writes since are given up.
+int MigrateRollback(Session& session, const RollbackFlags& flags);
 int MigrateCanRollback(Session& session);
 int Compact(Session& session, bool finalize);
 

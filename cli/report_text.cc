@@ -212,6 +212,32 @@ std::string SalvageText(const Report& report) {
   });
 }
 
+std::string StateRollbackText(const Report& report) {
+  return PerSpace(report, [](const Report& space) {
+    const bool dry = At(space, "dry_run") == Report(true);
+    std::string text = "space " + Number(space, "space") +
+                       (dry ? ": what going back would give up\n" : ": back at the snapshot\n");
+    const Report& snapshot = At(space, "snapshot");
+    if (snapshot.is_object()) {
+      text += "  snapshot  " + Number(snapshot, "name") + " of " + Number(snapshot, "taken_at") +
+              ", lsn " + Number(snapshot, "lsn") + "\n";
+    }
+    text += Counters("records   ", space,
+                     {{"count", "in the snapshot"},
+                      {"later_write_count", "written here since"},
+                      {"ingested_given_up", "ingested since"}});
+    text += Listed("written since", At(space, "later_writes"), {"id", "change"});
+    return text + "  mode " + Number(space, "mode") + "\n  digest " + Number(space, "digest") +
+           "\n";
+  });
+}
+
+std::string ModesText(const Report& report) {
+  return PerSpace(report, [](const Report& space) {
+    return Number(space, "space") + ": " + Number(space, "mode") + "\n";
+  });
+}
+
 std::string CompactText(const Report& report) {
   return PerSpace(report, [](const Report& space) {
     std::string text = "compacted " + MebibytesText(At(space, "bytes_before")) + " to " +

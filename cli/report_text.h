@@ -14,6 +14,8 @@ std::string MigrateText(const Report& report);
 std::string VerifyText(const Report& report);
 std::string RollbackText(const Report& report);
 std::string SalvageText(const Report& report);
+std::string StateRollbackText(const Report& report);
+std::string ModesText(const Report& report);
 std::string CompactText(const Report& report);
 std::string StatusText(const Report& report);
 std::string SpacesText(const Report& report);  // a table, one line a space

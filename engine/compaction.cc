@@ -193,9 +193,9 @@ Status GenerationCopy::Run(uint64_t rows_total) {
 
 }  // namespace
 
-Status StoreImpl::CopyGeneration(lmdb::Environment* to, const CompactOptions& options,
-                                 CompactReport* report) {
-  ENGRAM_ASSIGN_OR_RETURN(const lmdb::ReadTxn txn, lmdb_->BeginRead());
+Status StoreImpl::CopyGeneration(lmdb::Environment& from, lmdb::Environment* to,
+                                 const CompactOptions& options, CompactReport* report) {
+  ENGRAM_ASSIGN_OR_RETURN(const lmdb::ReadTxn txn, from.BeginRead());
   ENGRAM_ASSIGN_OR_RETURN(const DigestRows stored, DigestRows::Load([&txn](Bytes key) {
                             return txn.Get(Table::kDigests, key);
                           }));
@@ -225,20 +225,32 @@ Result<CompactReport> StoreImpl::Compact(const CompactOptions& options) {
                             std::to_string(space.available_bytes),
                         "free space on the device; nothing was changed");
   }
-  // Rows that a failed compaction left behind may have been deleted since.
+  ENGRAM_TRY(ReplaceGeneration(
+      [&](lmdb::Environment* next) { return CopyGeneration(*lmdb_, next, options, &report); }));
+  if (options.drop_old_heads) mode_.store(Mode::kFinalized);
+  ENGRAM_ASSIGN_OR_RETURN(FileInfo after, fs.Stat(lmdb_->path() + "/data.mdb"));
+  report.bytes_after = after.size_bytes;
+  // Not flushed: should the old generation come back after a crash, the next open removes it.
+  ENGRAM_TRY(RemoveStrayGenerations());
+  return report;
+}
+
+Status StoreImpl::ReplaceGeneration(const std::function<Status(lmdb::Environment*)>& fill) {
+  FileSystem& fs = environment_.fs;
+  // Rows that a failed attempt left behind may have been deleted since.
   ENGRAM_TRY(RemoveStrayGenerations());
   const std::string path = GenerationPath(store_file_.generation + 1);
   ENGRAM_TRY(fs.CreateDirectory(path));
   ENGRAM_ASSIGN_OR_RETURN(const uint64_t map_size_bytes, MapSize());
   ENGRAM_ASSIGN_OR_RETURN(
       auto next, lmdb::Environment::Open({.path = path, .map_size_bytes = map_size_bytes}));
-  Status copied = CopyGeneration(next.get(), options, &report);
-  if (copied.ok()) copied = fs.SyncDirectory(path);
-  if (copied.ok()) copied = fs.SyncDirectory(options_.directory);
-  if (!copied.ok()) {
+  Status filled = fill(next.get());
+  if (filled.ok()) filled = fs.SyncDirectory(path);
+  if (filled.ok()) filled = fs.SyncDirectory(options_.directory);
+  if (!filled.ok()) {
     next.reset();
     IgnoreError(RemoveStrayGenerations(), "the next open removes it");
-    return copied;
+    return filled;
   }
   StoreFile swapped = store_file_;
   swapped.generation += 1;
@@ -254,12 +266,90 @@ Result<CompactReport> StoreImpl::Compact(const CompactOptions& options) {
     lmdb_ = std::move(next);
     applied_txn_id_ = 0;
   }
-  if (options.drop_old_heads) mode_.store(Mode::kFinalized);
-  ENGRAM_ASSIGN_OR_RETURN(FileInfo after, fs.Stat(lmdb_->path() + "/data.mdb"));
-  report.bytes_after = after.size_bytes;
-  // Not flushed: should the old generation come back after a crash, the next open removes it.
+  return Status::Ok();
+}
+
+Result<DigestState> StoreImpl::CopyTo(const std::string& directory) {
+  ENGRAM_TRY(CheckWritable());
+  std::unique_lock write_lock(write_mutex_);
+  ENGRAM_TRY(Drain({.sync = true}));
+  std::unique_lock apply_lock(apply_mutex_);
+  FileSystem& fs = environment_.fs;
+  StoreFile copy = store_file_;
+  copy.generation = 1;
+  const std::string path = JoinPath(directory, "store.1");
+  ENGRAM_TRY(fs.CreateDirectory(path));
+  ENGRAM_ASSIGN_OR_RETURN(const uint64_t map_size_bytes, MapSize());
+  ENGRAM_ASSIGN_OR_RETURN(
+      auto to, lmdb::Environment::Open({.path = path, .map_size_bytes = map_size_bytes}));
+  CompactReport report;
+  ENGRAM_TRY(CopyGeneration(*lmdb_, to.get(), {}, &report));
+  to.reset();
+  ENGRAM_TRY(fs.SyncDirectory(path));
+  ENGRAM_TRY(WriteStoreFile(fs, JoinPath(directory, "STORE"), copy));
+  ENGRAM_ASSIGN_OR_RETURN(auto view, View());
+  return view->Digests();
+}
+
+// The copy's rows; what must not go back goes on: the applied LSN and the keys that were given.
+Status StoreImpl::FillFromCopy(lmdb::Environment* to, const std::string& directory,
+                               const Sha256Digest& digest, Lsn lsn, Mode* mode) {
+  ENGRAM_ASSIGN_OR_RETURN(const StoreFile copy,
+                          ReadStoreFile(environment_.fs, JoinPath(directory, "STORE")));
+  if (copy.store_uuid != store_file_.store_uuid) {
+    return Status::FailedPrecondition(directory + " is a copy of another store");
+  }
+  const std::string path = JoinPath(directory, "store." + std::to_string(copy.generation));
+  ENGRAM_ASSIGN_OR_RETURN(const uint64_t map_size_bytes, MapSize());
+  ENGRAM_ASSIGN_OR_RETURN(
+      auto from,
+      lmdb::Environment::Open({.path = path, .map_size_bytes = map_size_bytes, .read_only = true}));
+  CompactReport report;
+  ENGRAM_TRY(CopyGeneration(*from, to, {}, &report));
+  if (report.digest_after != digest) {
+    return Status::Corruption(
+        path + ": its digest is " + ToHex(report.digest_after) + ", expected " + ToHex(digest),
+        "the copy is damaged; the store was left as it is");
+  }
+  ENGRAM_ASSIGN_OR_RETURN(auto txn, to->BeginWrite());
+  ENGRAM_ASSIGN_OR_RETURN(const auto row, txn->Get(Table::kMeta, AsBytes(kMetaMode)));
+  if (!row) return Status::Corruption(path + ": the meta row of the mode is missing");
+  ENGRAM_ASSIGN_OR_RETURN(const Bytes body, DecodeChecked(AsBytes(kMetaMode), *row));
+  if (body.size() == 8) *mode = static_cast<Mode>(LoadLe<uint64_t>(body.data()));
+  const auto put = [&txn](std::string_view name, uint64_t number) {
+    uint8_t bytes[8];
+    StoreLe(bytes, number);
+    std::string value;
+    EncodeChecked(AsBytes(name), bytes, &value);
+    return txn->Put(Table::kMeta, AsBytes(name), AsBytes(value));
+  };
+  ENGRAM_TRY(put(kMetaApplied, lsn.value));
+  ENGRAM_TRY(put(kMetaNextNodeKey, next_node_key_));
+  ENGRAM_TRY(put(kMetaNextVectorKey, next_vector_key_));
+  ENGRAM_TRY(txn->Commit());
+  return to->Sync();
+}
+
+Status StoreImpl::RestoreFrom(const std::string& directory, const Sha256Digest& digest) {
+  ENGRAM_TRY(CheckWritable());
+  std::unique_lock write_lock(write_mutex_);
+  ENGRAM_TRY(Drain({.sync = true}));
+  std::unique_lock apply_lock(apply_mutex_);
+  // The marker first, as for a bulk batch: what was published so far keeps its LSN.
+  const Lsn lsn = NextLsn();
+  ENGRAM_TRY(LogBulkMarker(lsn, next_node_key_, next_vector_key_));
+  Mode mode = this->mode();
+  ENGRAM_TRY(ReplaceGeneration(
+      [&](lmdb::Environment* next) { return FillFromCopy(next, directory, digest, lsn, &mode); }));
+  {
+    MutexLock lock(stage_mutex_);
+    applied_.store(lsn.value);
+  }
+  previous_applied_ = lsn;
+  mode_.store(mode);
+  PublishBulk(lsn);
   ENGRAM_TRY(RemoveStrayGenerations());
-  return report;
+  return log_->ReleaseBelow(lsn);
 }
 
 }  // namespace engram::engine

@@ -352,6 +352,13 @@ class Store {
   virtual Result<std::vector<SearchHit>> Search(const Embedding& query, uint32_t k) = 0;
 
   virtual Result<CompactReport> Compact(const CompactOptions& options) = 0;
+  // A whole store as of the newest visible LSN in `directory`, which exists and is empty: every row
+  // checked, everything durable but the directory's own name. It opens as any other, read-only.
+  virtual Result<DigestState> CopyTo(const std::string& directory) = 0;
+  // Puts such a copy of this store, whose space digest must be `digest`, in the place of all
+  // tables. LSNs and keys go on: the log gets one LSN for it. As Compact() otherwise: all or
+  // nothing.
+  virtual Status RestoreFrom(const std::string& directory, const Sha256Digest& digest) = 0;
 
   // The file of the tables, for messages about damage in it.
   virtual std::string data_path() const { return "data.mdb"; }

@@ -78,11 +78,14 @@ Result<json> DryRunSpace(const JobContext& context, const MigrateOptions& option
                          static_cast<double>(records) * kSecondsPerVerification +
                          (ingest ? ingest->seconds_predicted : 0);
   budget.Sample();
+  // As in a run: what a conversion finds, which after an ingest is what that has left.
+  if (ingest) {
+    std::copy(std::begin(ingest->tiers), std::end(ingest->tiers), std::begin(part.digests.tiers));
+  }
   const std::string before = ToHex(part.digests.SpaceDigest());
-  const std::string after = ingest ? ToHex(ingest->source_digest) : before;
-  json digest = {{"source", ingest ? json(after) : json()},
+  json digest = {{"source", ingest ? json(ToHex(ingest->source_digest)) : json()},
                  {"before", before},
-                 {"after", after},
+                 {"after", before},
                  {"lsn", part.digests.lsn.value},
                  {"tiers", TiersToJson(part.digests)}};
   return json{{"ok", part.poison == 0},

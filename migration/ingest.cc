@@ -63,6 +63,7 @@ class IngestJob {
     if (!counts_only_) ENGRAM_TRY(Reserve());
     Status status = Write();
     if (status.ok() && !counts_only_) status = Finish();
+    if (status.code() == StatusCode::kFull && store_ != nullptr) return FullMidway(status);
     if (!status.ok()) return status;
     ENGRAM_TRY(Digest());
     if (options_.dry_run) PredictSeconds();
@@ -82,6 +83,7 @@ class IngestJob {
   Status Digest();
   Status QuarantineRecords();
   Status RefuseFinalized() const;
+  Status FullMidway(const Status& status) const;
   void PredictSeconds();
   KnownSource SourceRow(bool complete) const;
   PlanOptions MakePlanOptions();
@@ -197,12 +199,29 @@ Status IngestJob::Predict() {
   }
   if (counts_only_ || options_.store_directory.empty()) return Status::Ok();
   Result<DiskSpace> space = environment_.fs.Space(options_.store_directory);
-  if (!space.ok() || space->available_bytes >= report_.bytes_predicted) return Status::Ok();
+  const uint64_t needed =
+      report_.bytes_predicted + options_.later_bytes_per_record * plan_.work.size();
+  if (!space.ok() || space->available_bytes >= needed) return Status::Ok();
   return Status::Full("not enough room for the space " + store_->space() + ": the ingest needs " +
-                          std::to_string(report_.bytes_predicted) + " bytes, " +
-                          options_.store_directory + " has " +
+                          std::to_string(needed) + " bytes, " + options_.store_directory + " has " +
                           std::to_string(space->available_bytes),
                       "free some space there, or give another --data-root");
+}
+
+// The device filled up after the check: what it still takes, and that nothing is lost by waiting.
+Status IngestJob::FullMidway(const Status& status) const {
+  const uint64_t used = store_->Info().used_bytes;
+  const uint64_t grown = used > bytes_before_ ? used - bytes_before_ : 0;
+  const uint64_t needed = report_.bytes_predicted > grown ? report_.bytes_predicted - grown : 0;
+  const std::string& where =
+      options_.store_directory.empty() ? store_->space() : options_.store_directory;
+  const Result<DiskSpace> space = environment_.fs.Space(where);
+  return Status::Full(
+      "no room left for the space " + store_->space() + ": the rest of the ingest needs about " +
+          std::to_string(needed) + " bytes, " + where + " has " +
+          (space.ok() ? std::to_string(space->available_bytes) : "an unknown number") + " (" +
+          status.message() + ")",
+      "free space there, then run the same command with --resume; what was brought in stays");
 }
 
 KnownSource IngestJob::SourceRow(bool complete) const {
@@ -291,11 +310,18 @@ Status IngestJob::Digest() {
   if (store_ != nullptr) {
     ENGRAM_ASSIGN_OR_RETURN(auto view, store_->Snapshot());
     ENGRAM_ASSIGN_OR_RETURN(engine::DigestState state, view->Digests());
-    for (const engine::TierDigest& tier : state.tiers) sum.Add(tier.lanes);
+    std::copy(std::begin(state.tiers), std::end(state.tiers), std::begin(report_.tiers));
     report_.lsn = state.lsn;
     report_.space_digest = state.SpaceDigest();
   }
-  if (counts_only_) sum.Add(totals_.planned);
+  for (int i = 0; i < engine::kTierCount; ++i) {
+    engine::TierDigest& tier = report_.tiers[i];
+    if (counts_only_) {
+      tier.count += totals_.planned.tiers[i].count;
+      tier.lanes.Add(totals_.planned.tiers[i].lanes);
+    }
+    sum.Add(tier.lanes);
+  }
   sum.Add(totals_.source_minus_stored);
   report_.source_digest = sum.Publish();
   if (store_ != nullptr && !counts_only_) {

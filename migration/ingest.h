@@ -72,6 +72,8 @@ struct IngestOptions {
   uint32_t workers = 1;                       // decoding threads, at least 1
   // The store's directory, for the check that the disk has room; "": not checked.
   std::string store_directory;
+  // Of the same check: what follows the ingest of a record needs as well.
+  uint64_t later_bytes_per_record = 0;
   // Where the index's unlinked temporary file is made; "" means $TMPDIR, else /tmp.
   std::string index_directory;
 };
@@ -107,6 +109,8 @@ struct IngestReport {
   // of the source bytes; true at `lsn`. In a dry run without a store: of the source alone.
   Sha256Digest source_digest{};
   Sha256Digest space_digest{};  // as stored, at the same LSN
+  // The tiers after the ingest: as stored, or in a dry run as they would be.
+  engine::TierDigest tiers[engine::kTierCount];
   Lsn lsn;
   uint64_t bytes_predicted = 0;  // growth of the store
   double seconds_predicted = 0;  // dry run: from decoding a sample

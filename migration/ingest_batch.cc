@@ -24,6 +24,12 @@ Layout StoredLayout(const StoredRecord& stored) {
   return stored.is_dual() ? stored.dual_head->node.residual.layout : stored.old_head->memory.layout;
 }
 
+void Subtract(const engine::HeadCommon& head, engine::BulkTxn::DigestDelta* delta) {
+  engine::TierDigest& tier = delta->tiers[static_cast<int>(head.tier) - 1];
+  tier.lanes.Remove(head.digest);
+  tier.count -= 1;  // a difference: wraps
+}
+
 }  // namespace
 
 void IngestBatch::Clear() {
@@ -119,7 +125,7 @@ void BatchBuilder::EncodeRows(IngestItem* item, IngestBatch* out) {
 }
 
 Status BatchBuilder::Decide(const IngestItem& item, IngestBatch* out, IngestAction* action) {
-  stored_digest_.reset();
+  stored_head_.reset();
   *action = IngestAction::kAppend;
   if (!item.work.known) return Status::Ok();
   out->all_new = false;
@@ -137,7 +143,7 @@ Status BatchBuilder::CheckAgainst(const StoredRecord& stored, const IngestItem& 
                                   const IngestBatch& batch, IngestAction* action) {
   const engine::HeadCommon& head = stored.current();
   bool earlier_source = head.origin != 0 && (origin_ == 0 || head.origin <= origin_);
-  stored_digest_ = head.digest;
+  stored_head_ = head;
   if (!earlier_source) {
     *action = IngestAction::kKeepLocal;
     return Status::Ok();
@@ -166,7 +172,7 @@ Status BatchBuilder::DecideRemoval(IngestItem* item, IngestBatch* out) {
   ENGRAM_ASSIGN_OR_RETURN(std::optional<StoredRecord> stored, view_->Record(item->work.key));
   if (!stored || stored->current().origin != origin_ || origin_ == 0) return Status::Ok();
   item->action = IngestAction::kRemove;
-  out->planned_change.Remove(stored->current().digest);
+  Subtract(stored->current(), &out->planned_change);
   return Status::Ok();
 }
 
@@ -177,14 +183,16 @@ void BatchBuilder::AddSums(const IngestItem& item, IngestBatch* out) {
     tier.lanes.Add(item.digest);
     ++tier.count;
   }
+  if (item.action == IngestAction::kReplace) Subtract(*stored_head_, &out->planned_change);
+  if (item.action != IngestAction::kUnchanged) {
+    engine::TierDigest& tier = out->planned_change.tiers[static_cast<int>(item.tier) - 1];
+    tier.lanes.Add(item.digest);
+    ++tier.count;
+  }
   if (audit_.digest() != item.digest) {
     ++out->mismatches;
     out->source_minus_stored.Add(audit_.digest());
     out->source_minus_stored.Remove(item.digest);
-  }
-  if (item.action == IngestAction::kReplace) {
-    out->planned_change.Remove(*stored_digest_);
-    out->planned_change.Add(item.digest);
   }
 }
 

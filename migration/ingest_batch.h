@@ -57,8 +57,8 @@ struct IngestBatch {
   // Lane sum of the audit decoder's digests of what comes from this source, minus that of the
   // digests the store has or will have for the same ids.
   engine::LtHash source_minus_stored;
-  // What replacing and removing changes in the lane sum of the space: for dry runs.
-  engine::LtHash planned_change;
+  // What appending, replacing and removing changes in the tiers: for dry runs.
+  engine::BulkTxn::DigestDelta planned_change;
   uint64_t mismatches = 0;  // audit digest != converter digest
   bool all_new = false;     // every id got its key in this run
 
@@ -108,8 +108,8 @@ class BatchBuilder {
   AuditDecoder audit_;
   std::vector<AuditPayload> payloads_;
   Sha256 sha256_;
-  std::unique_ptr<engine::ReadView> view_;     // of the batch, when the store is asked
-  std::optional<Sha256Digest> stored_digest_;  // of the item's present record
+  std::unique_ptr<engine::ReadView> view_;         // of the batch, when the store is asked
+  std::optional<engine::HeadCommon> stored_head_;  // of the item's present record
 };
 
 }  // namespace engram::migration

@@ -170,8 +170,10 @@ void IngestWriter::Count(const IngestBatch& batch) {
   }
   totals_.mismatches += batch.mismatches;
   totals_.source_minus_stored.Add(batch.source_minus_stored);
-  totals_.planned.Add(batch.planned_change);
-  for (const engine::TierDigest& tier : batch.appended.tiers) totals_.planned.Add(tier.lanes);
+  for (int i = 0; i < engine::kTierCount; ++i) {
+    totals_.planned.tiers[i].count += batch.planned_change.tiers[i].count;
+    totals_.planned.tiers[i].lanes.Add(batch.planned_change.tiers[i].lanes);
+  }
 }
 
 Status IngestWriter::Commit() { return store_ != nullptr && txn_ ? CommitPending(true) : Status(); }

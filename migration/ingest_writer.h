@@ -20,7 +20,7 @@ struct IngestTotals {
   uint64_t kept_local = 0;
   uint64_t mismatches = 0;
   engine::LtHash source_minus_stored;
-  engine::LtHash planned;  // what the run changes, or would change, in the lane sum of the space
+  engine::BulkTxn::DigestDelta planned;  // what the run changes, or would change, in the tiers
 };
 
 class IngestWriter {

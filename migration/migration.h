@@ -52,6 +52,7 @@ struct MigrateOptions {
   bool dry_run = false;
   bool resume = false;
   bool history_scan = true;
+  bool snapshot = false;  // take one before anything is changed, for a rollback to state
   uint64_t batch_size = 1000;
   uint64_t checkpoint_interval = 10000;
   uint64_t memory_budget_mb = 512;
@@ -87,6 +88,13 @@ Result<nlohmann::json> IngestOpen(const JobContext& context, engine::Store& stor
 Result<nlohmann::json> Rollback(const JobContext& context, const std::string& space);
 // The same for a space that is open and served.
 Result<nlohmann::json> RollbackOpen(const JobContext& context, compat::MemoryBackend& backend);
+struct StateRollbackOptions {
+  std::string space;
+  bool dry_run = false;  // lists the later writes, which would be given up, and changes nothing
+};
+// Restores the newest snapshot, digest-checked. kFailedPrecondition without one or once finalized.
+Result<nlohmann::json> RollbackToState(const JobContext& context,
+                                       const StateRollbackOptions& options);
 Result<nlohmann::json> CanRollback(const JobContext& context, const std::string& space);
 Result<nlohmann::json> MigrationStatus(const JobContext& context, const std::string& space);
 

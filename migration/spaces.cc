@@ -101,6 +101,19 @@ Result<std::vector<std::string>> ListSpaces(const JobContext& context) {
   return spaces;
 }
 
+Status RemoveTree(FileSystem& fs, const std::string& path) {
+  const auto info = fs.Stat(path);
+  if (!info.ok()) {
+    return info.status().code() == StatusCode::kNotFound ? Status::Ok() : info.status();
+  }
+  if (!info->is_directory) return fs.Unlink(path);
+  ENGRAM_ASSIGN_OR_RETURN(const auto entries, fs.List(path));
+  for (const DirectoryEntry& entry : entries) {
+    ENGRAM_TRY(RemoveTree(fs, JoinPath(path, entry.name)));
+  }
+  return fs.RemoveDirectory(path);
+}
+
 Status CheckFreeSpace(FileSystem& fs, const std::string& path, uint64_t needed_bytes) {
   std::string existing = path;
   while (!Exists(fs, existing) && existing != "/" && existing != ".") {

@@ -18,6 +18,9 @@ Result<std::unique_ptr<engine::Store>> OpenSpaceWithSalvage(const JobContext& co
                                                             const std::string& space,
                                                             engine::Access access);
 
+// Removes a file, or a directory with all that is in it; OK if there is none.
+Status RemoveTree(FileSystem& fs, const std::string& path);
+
 // Fails with kFull, naming what is needed, what there is and where, unless `needed_bytes` fit on
 // the file system that holds (or will hold) `path`.
 Status CheckFreeSpace(FileSystem& fs, const std::string& path, uint64_t needed_bytes);

@@ -61,6 +61,7 @@ class Verifier {
     }
     if (run_.meter != nullptr) run_.meter->Begin("verify", claims_.counts.records);
     ENGRAM_TRY(CheckRecords());
+    if (report_.sampled) report_.digests = claims_.digests;
     report_.digests.lsn = claims_.lsn;
     if (!report_.sampled) {
       ENGRAM_TRY(CheckTables());
@@ -262,13 +263,12 @@ json VerifyReport::ToJson(const std::string& space) const {
                            {"expected", SafeText(finding.expected)},
                            {"actual", SafeText(finding.actual)}});
   }
-  json digest = {{"lsn", digests.lsn.value}};
-  if (!sampled) {
-    digest["space"] = ToHex(digests.SpaceDigest());
-    digest["edges"] = ToHex(digests.edges.Publish());
-    digest["bindings"] = ToHex(digests.bindings.Publish());
-    digest["tiers"] = TiersToJson(digests);
-  }
+  json digest = {{"lsn", digests.lsn.value},
+                 {"recomputed", !sampled},
+                 {"space", ToHex(digests.SpaceDigest())},
+                 {"edges", ToHex(digests.edges.Publish())},
+                 {"bindings", ToHex(digests.bindings.Publish())},
+                 {"tiers", TiersToJson(digests)}};
   const double rate =
       checked == 0 ? 1.0 : static_cast<double>(matched) / static_cast<double>(checked);
   return {{"ok", ok()},

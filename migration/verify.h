@@ -35,8 +35,9 @@ struct VerifyReport {
   std::vector<std::string> corrupt;
   uint64_t finding_count = 0;  // all, named or not
   double max_l2 = 0;
-  bool sampled = false;         // only some records were looked at: no sums, no cross tables
-  engine::DigestState digests;  // recomputed, true at digests.lsn; of all records unless sampled
+  bool sampled = false;  // only some records were looked at: no sums, no cross tables
+  // True at digests.lsn: recomputed from all records; as stored if only a sample was looked at.
+  engine::DigestState digests;
   static constexpr size_t kFindingsMax = 1000;
 
   bool ok() const { return finding_count == 0; }

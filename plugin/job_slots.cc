@@ -80,6 +80,19 @@ engram_se_status Salvage(engram_se_engine* engine, const engram_se_salvage_optio
                 });
 }
 
+engram_se_status RollbackState(engram_se_engine* engine, const engram_se_rollback_options* options,
+                               const engram_se_job* job, engram_se_error* error) noexcept {
+  return RunJob(engine, job, error,
+                [&](const migration::JobContext& context) -> Result<nlohmann::json> {
+                  const engram_se_rollback_options given = Taken(options);
+                  ENGRAM_ASSIGN_OR_RETURN(const std::string space, SpaceName(given.space));
+                  migration::StateRollbackOptions rollback;
+                  rollback.space = space;
+                  rollback.dry_run = (given.flags & ENGRAM_SE_ROLLBACK_DRY_RUN) != 0;
+                  return migration::RollbackToState(context, rollback);
+                });
+}
+
 engram_se_status SpaceList(engram_se_engine* engine, engram_se_id_fn visit, void* ctx,
                            engram_se_error* error) noexcept {
   return Guarded(error, [&]() -> Status {
@@ -103,6 +116,7 @@ void SetJobSlots(engram_se_vtable* table) {
   table->space_stats = SpaceStats;
   table->space_list = SpaceList;
   table->salvage = Salvage;
+  table->rollback_state = RollbackState;
 }
 
 }  // namespace engram::plugin

@@ -50,6 +50,7 @@ Result<migration::MigrateOptions> MigrateOptionsOf(const engram_se_migrate_optio
   }
   out.dry_run = (given.flags & ENGRAM_SE_MIGRATE_DRY_RUN) != 0;
   out.resume = (given.flags & ENGRAM_SE_MIGRATE_RESUME) != 0;
+  out.snapshot = (given.flags & ENGRAM_SE_MIGRATE_SNAPSHOT) != 0;
   out.history_scan = (given.flags & ENGRAM_SE_MIGRATE_NO_HISTORY_SCAN) == 0;
   out.batch_size = OrDefault(given.batch_size, defaults.batch_size);
   out.checkpoint_interval = OrDefault(given.checkpoint_interval, defaults.checkpoint_interval);

@@ -141,8 +141,21 @@ Status InspectRecords(ReadView& view, const InspectSink& sink) {
 }  // namespace
 
 Status InspectStoreAt(FileSystem& fs, const std::string& path, const InspectSink& sink) {
+  constexpr const char* kHint = "give the folder of a space, for example ./engram-data/default";
+  const auto info = fs.Stat(path);
+  if (info.status().code() == StatusCode::kNotFound) {
+    return Status::NotFound(path + " does not exist", kHint);
+  }
+  ENGRAM_TRY(info.status());
+  if (!info->is_directory) {
+    return Status::InvalidArgument(path + " is a file, a store is a folder", kHint);
+  }
   const std::string below = JoinPath(path, "dual");
   const std::string directory = Exists(fs, below) ? below : path;
+  if (!Exists(fs, JoinPath(directory, "STORE"))) {
+    return Status::NotFound(path + " holds no store: there is no STORE file in " + directory,
+                            kHint);
+  }
   const std::string parent = ParentPath(directory);
   engine::StoreOptions options;
   options.directory = directory;

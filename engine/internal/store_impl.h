@@ -65,6 +65,8 @@ class StoreImpl final : public Store {
   Status RecycleLog() override;
   Result<std::vector<SearchHit>> Search(const Embedding& query, uint32_t k) override;
   Result<CompactReport> Compact(const CompactOptions& options) override;
+  Result<DigestState> CopyTo(const std::string& directory) override;
+  Status RestoreFrom(const std::string& directory, const Sha256Digest& digest) override;
   std::string data_path() const override;
   Mode mode() const override { return mode_.load(); }
   StoreInfo Info() override;
@@ -127,8 +129,14 @@ class StoreImpl final : public Store {
   void LetWritersIn();
   Status FullIfNoSpace(const Status& status);
   Status ApplyTables(const MemtableList& tables, Lsn target);
-  Status CopyGeneration(lmdb::Environment* to, const CompactOptions& options,
-                        CompactReport* report);
+  Status CopyGeneration(lmdb::Environment& from, lmdb::Environment* to,
+                        const CompactOptions& options, CompactReport* report);
+  // Builds the next generation with `fill` and makes it the current one; the one before stays for
+  // the caller to remove, once all that follows from the change is in memory.
+  // REQUIRES: write_mutex_ and apply_mutex_ are held, everything is applied and flushed.
+  Status ReplaceGeneration(const std::function<Status(lmdb::Environment*)>& fill);
+  Status FillFromCopy(lmdb::Environment* to, const std::string& directory,
+                      const Sha256Digest& digest, Lsn lsn, Mode* mode);
 
   const Environment environment_;
   const StoreOptions options_;

@@ -264,6 +264,7 @@ typedef struct engram_se_job {
 
 #define ENGRAM_SE_MIGRATE_DRY_RUN 1u         /* predicts; creates and changes nothing */
 #define ENGRAM_SE_MIGRATE_RESUME 2u          /* from the checkpoint; from the start without one */
+#define ENGRAM_SE_MIGRATE_SNAPSHOT 8u        /* takes one first, for rollback_state; since 1.1 */
 #define ENGRAM_SE_MIGRATE_NO_HISTORY_SCAN 4u /* only what is written while it runs */
 typedef struct engram_se_migrate_options {
   uint32_t struct_size;
@@ -405,6 +406,14 @@ typedef struct engram_se_salvage_options {
   const char* space;
 } engram_se_salvage_options;
 
+/* Going back to the snapshot that a migration took. */
+#define ENGRAM_SE_ROLLBACK_DRY_RUN 1u /* lists the later writes; changes nothing */
+typedef struct engram_se_rollback_options {
+  uint32_t struct_size;
+  uint32_t flags; /* ENGRAM_SE_ROLLBACK_* */
+  const char* space;
+} engram_se_rollback_options;
+
 /* Capabilities: the slots of a group may be NULL only if its bit is clear. */
 #define ENGRAM_SE_CAP_MODES (UINT64_C(1) << 0)
 #define ENGRAM_SE_CAP_SEARCH (UINT64_C(1) << 1)
@@ -416,6 +425,7 @@ typedef struct engram_se_salvage_options {
 #define ENGRAM_SE_CAP_SERVING (UINT64_C(1) << 7) /* the slots since 1.1, search_text excepted */
 #define ENGRAM_SE_CAP_TEXT_SEARCH (UINT64_C(1) << 8)
 #define ENGRAM_SE_CAP_SALVAGE (UINT64_C(1) << 9)
+#define ENGRAM_SE_CAP_SNAPSHOTS (UINT64_C(1) << 10)
 
 typedef struct engram_se_vtable {
   uint32_t struct_size;
@@ -595,13 +605,17 @@ typedef struct engram_se_vtable {
    * what is not is set aside and listed; sums are counted anew. */
   engram_se_status (*salvage)(engram_se_engine* engine, const engram_se_salvage_options* options,
                               const engram_se_job* job, engram_se_error* error);
+  /* A job (SNAPSHOTS): restores the newest snapshot, digest-checked. Writes since are given up. */
+  engram_se_status (*rollback_state)(engram_se_engine* engine,
+                                     const engram_se_rollback_options* options,
+                                     const engram_se_job* job, engram_se_error* error);
   /* Slots above are valid for ABI 1.1. */
 } engram_se_vtable;
 
 #define ENGRAM_SE_VTABLE_SIZE_1_0 \
   (offsetof(engram_se_vtable, space_list) + sizeof(((engram_se_vtable*)0)->space_list))
 #define ENGRAM_SE_VTABLE_SIZE_1_1 \
-  (offsetof(engram_se_vtable, salvage) + sizeof(((engram_se_vtable*)0)->salvage))
+  (offsetof(engram_se_vtable, rollback_state) + sizeof(((engram_se_vtable*)0)->rollback_state))
 #define ENGRAM_SE_HAS_SLOT(vt, slot) \
   ((vt)->struct_size >= offsetof(engram_se_vtable, slot) + sizeof((vt)->slot) && (vt)->slot != NULL)
 

@@ -11,6 +11,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr const char* kFullHint =
+    "free space there, then run the same command with --resume; what was done stays";
 constexpr const char* kResumeHint = "run the same command with --resume to go on";
 
 // The first `size_bytes` bytes of a file, hashed.
@@ -66,7 +68,9 @@ Result<json> SpaceMigration::Run() {
   ENGRAM_TRY(Open());
   ENGRAM_TRY(BeginJob());
   if (source_.source != nullptr) {
-    ENGRAM_TRY(Timed(&ingest_seconds_, [this] { return IngestSource(); }));
+    const Status ingested = Timed(&ingest_seconds_, [this] { return IngestSource(); });
+    if (ingested.code() == StatusCode::kFull) ENGRAM_TRY(LeaveNothing());
+    ENGRAM_TRY(ingested);
   }
   ENGRAM_TRY(EnterDualMode());
   ENGRAM_TRY(Timed(&convert_seconds_, [this] { return Convert(); }));
@@ -86,7 +90,13 @@ Status SpaceMigration::Timed(double* seconds, Phase phase) {
 
 Status SpaceMigration::Open() {
   const bool may_create = source_.source != nullptr;
-  if (may_create && !HasStore(context_, space_)) {
+  created_ = may_create && !HasStore(context_, space_);
+  if (created_) {
+    for (std::string path = ParentPath(directory_);
+         !path.empty() && path != "." && !Exists(context_.environment.fs, path);
+         path = ParentPath(path)) {
+      made_directories_.push_back(path);
+    }
     // An empty store: its first log segment and a few pages.
     ENGRAM_TRY(CheckFreeSpace(context_.environment.fs, directory_,
                               context_.log.segment_size_bytes_min + (1u << 20)));
@@ -98,6 +108,28 @@ Status SpaceMigration::Open() {
   ENGRAM_ASSIGN_OR_RETURN(audit_,
                           AuditLog::Open(context_.environment.fs, context_.environment.clock,
                                          AuditLogPath(directory_)));
+  return Status::Ok();
+}
+
+// A refusal for want of room leaves no store behind where none was.
+Status SpaceMigration::LeaveNothing() {
+  if (!created_) return Status::Ok();
+  ENGRAM_ASSIGN_OR_RETURN(auto view, store_->View());
+  ENGRAM_ASSIGN_OR_RETURN(const engine::Counts counts, view->Count());
+  view.reset();
+  if (counts.records != 0) return Status::Ok();  // it filled up midway: what is in stays
+  FileSystem& fs = context_.environment.fs;
+  IgnoreError(store_->Close(), "nothing of it is kept");
+  store_.reset();
+  audit_.reset();
+  // The log before STORE: a log without its STORE would look like a damaged store.
+  for (const char* name : {"log", "migration", "STORE"}) {
+    ENGRAM_TRY(RemoveTree(fs, JoinPath(directory_, name)));
+  }
+  ENGRAM_TRY(RemoveTree(fs, directory_));
+  for (const std::string& made : made_directories_) {
+    IgnoreError(fs.RemoveDirectory(made), "somebody else uses it by now");
+  }
   return Status::Ok();
 }
 
@@ -117,6 +149,10 @@ Status SpaceMigration::BeginJob() {
     if (resumed_) return audit_->Append("resume", {{"job", job_.id.ToString()}});
   }
   ENGRAM_ASSIGN_OR_RETURN(job_.id, Uuid::Random());
+  if (options_.snapshot) {
+    ENGRAM_ASSIGN_OR_RETURN(snapshot_,
+                            TakeSnapshot(context_, *store_, "migration-" + job_.id.ToString()));
+  }
   ENGRAM_ASSIGN_OR_RETURN(const engine::DigestState digests, Digests());
   job_.start = SnapshotDigests(digests);
   job_.state = JobState::kPrepared;
@@ -124,6 +160,7 @@ Status SpaceMigration::BeginJob() {
   return audit_->Append("start", {{"job", job_.id.ToString()},
                                   {"space", space_},
                                   {"source", options_.source.value_or("")},
+                                  {"snapshot", snapshot_ ? snapshot_->name : ""},
                                   {"lsn", job_.start.lsn},
                                   {"digest", ToHex(job_.start.space)}});
 }
@@ -197,6 +234,7 @@ Status SpaceMigration::IngestSource() {
   options.memory_budget_bytes = budget_.budget_bytes();
   options.workers = WorkerCount(options_);
   options.store_directory = directory_;
+  options.later_bytes_per_record = kDualHeadGrowthBytes + kDualHeadGrowthBytes / 2;
   ENGRAM_ASSIGN_OR_RETURN(ingest_, Ingest(context_.environment, store_.get(), *source_.source,
                                           *source_.space, options, HooksOfIngest()));
   if (!ingest_phase_.empty()) meter_.End();
@@ -232,7 +270,9 @@ Status SpaceMigration::Convert() {
   const uint64_t growth = counts_.old * kDualHeadGrowthBytes;
   bytes_predicted_ += growth;
   // LMDB copies pages before it reuses them: half as much again.
-  ENGRAM_TRY(CheckFreeSpace(context_.environment.fs, directory_, growth + growth / 2));
+  Status room = CheckFreeSpace(context_.environment.fs, directory_, growth + growth / 2);
+  if (room.code() == StatusCode::kFull) room = room.WithHint(kFullHint);
+  ENGRAM_TRY(room);
   ConvertOptions options;
   options.batch_size = options_.batch_size;
   options.checkpoint_interval = options_.checkpoint_interval;
@@ -242,7 +282,18 @@ Status SpaceMigration::Convert() {
                              return SaveCheckpoint(receipts, job.counters.found);
                            }};
   meter_.Begin("convert", counts_.records - std::min(counts_.records, job_.counters.found));
-  ENGRAM_TRY(ConvertHistory(*store_, options, hooks, &job_));
+  Status converted = ConvertHistory(*store_, options, hooks, &job_);
+  if (converted.code() == StatusCode::kFull) {
+    // The device filled up after the check: what it still takes.
+    const uint64_t left = counts_.old - std::min(counts_.old, job_.counters.converted);
+    const Status now = CheckFreeSpace(context_.environment.fs, directory_,
+                                      std::max<uint64_t>(left * kDualHeadGrowthBytes, 1u << 20));
+    converted =
+        Status::Full((now.ok() ? "the device of " + directory_ + " was full" : now.message()) +
+                         " (" + converted.message() + ")",
+                     kFullHint);
+  }
+  ENGRAM_TRY(converted);
   meter_.End();
   return Status::Ok();
 }
@@ -348,6 +399,7 @@ json SpaceMigration::Report() {
        {{"path", CheckpointPath(directory_)},
         {"position", checkpoint_.position},
         {"nodes", checkpoint_.nodes}}}};
+  report["snapshot"] = snapshot_ ? snapshot_->ToJson() : json();
   report["verification"] = verified_.ToJson(space_);
   return report;
 }

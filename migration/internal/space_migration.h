@@ -13,6 +13,7 @@
 #include "migration/job.h"
 #include "migration/migration.h"
 #include "migration/progress.h"
+#include "migration/snapshot.h"
 #include "migration/throttle.h"
 #include "migration/verify.h"
 
@@ -56,6 +57,7 @@ class SpaceMigration {
   template <typename Phase>
   Status Timed(double* seconds, Phase phase);
   Status SaveCheckpoint(const CoverageLedger& receipts, uint64_t nodes);
+  Status LeaveNothing();
   Result<engine::DigestState> Digests();
   IngestHooks HooksOfIngest();
   nlohmann::json Report();
@@ -74,6 +76,9 @@ class SpaceMigration {
   Job job_;
   bool resumed_ = false;
   std::vector<SourceExtent> extents_;
+  bool created_ = false;                       // there was no store before
+  std::vector<std::string> made_directories_;  // above it, the innermost first
+  std::optional<SnapshotInfo> snapshot_;
   std::optional<IngestReport> ingest_;
   std::string ingest_phase_;
   engine::DigestState before_;

@@ -516,6 +516,17 @@ Result<std::string> Engine::Salvage(const SalvageOptions& options, const Job& jo
   });
 }
 
+Result<std::string> Engine::RollbackToState(const StateRollbackOptions& options, const Job& job) {
+  ENGRAM_TRY(Require(ENGRAM_SE_CAP_SNAPSHOTS, "snapshots"));
+  engram_se_rollback_options request{};
+  request.struct_size = sizeof request;
+  request.flags = options.dry_run ? ENGRAM_SE_ROLLBACK_DRY_RUN : 0;
+  request.space = options.space.c_str();
+  return RunJob(job, [&](const engram_se_job* j, engram_se_error* e) {
+    return plugin_->table().rollback_state(engine_, &request, j, e);
+  });
+}
+
 Result<engram_se_control> Engine::ReadControl(const std::string& space) {
   ENGRAM_TRY(Require(ENGRAM_SE_CAP_SERVING, "calls for serving a space"));
   engram_se_control control{};

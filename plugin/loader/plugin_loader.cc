@@ -82,6 +82,7 @@ std::vector<SlotGroup> SlotGroups(const engram_se_vtable& t) {
         ENGRAM_SLOT_(migrator_close), ENGRAM_SLOT_(control_publish), ENGRAM_SLOT_(control_read)}},
       {ENGRAM_SE_CAP_TEXT_SEARCH, "text search", {ENGRAM_SLOT_(search_text)}},
       {ENGRAM_SE_CAP_SALVAGE, "salvage", {ENGRAM_SLOT_(salvage)}},
+      {ENGRAM_SE_CAP_SNAPSHOTS, "snapshots", {ENGRAM_SLOT_(rollback_state)}},
   };
 }
 #undef ENGRAM_SLOT_

@@ -205,6 +205,10 @@ struct SalvageOptions {
   std::string space;
   bool dry_run = false;
 };
+struct StateRollbackOptions {
+  std::string space;
+  bool dry_run = false;
+};
 
 // One data root. Thread-safe. Jobs open the spaces that they work on: no Space of theirs may be
 // open. Their result is the JSON object of the command line's contract.
@@ -227,6 +231,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   Result<std::string> Compact(const CompactOptions& options, const Job& job);
   Result<std::string> SpaceStats(const std::string& space, const Job& job);
   Result<std::string> Salvage(const SalvageOptions& options, const Job& job);
+  Result<std::string> RollbackToState(const StateRollbackOptions& options, const Job& job);
   // The mirror of a space's state, whoever holds the space. kNotFound if there is none.
   Result<engram_se_control> ReadControl(const std::string& space);
 

@@ -143,6 +143,10 @@ int main(void) {
   FIELD(engram_se_salvage_options, struct_size);
   FIELD(engram_se_salvage_options, flags);
   FIELD(engram_se_salvage_options, space);
+  STRUCT(engram_se_rollback_options);
+  FIELD(engram_se_rollback_options, struct_size);
+  FIELD(engram_se_rollback_options, flags);
+  FIELD(engram_se_rollback_options, space);
   STRUCT(engram_se_vtable);
   FIELD(engram_se_vtable, struct_size);
   FIELD(engram_se_vtable, abi_major);
@@ -201,6 +205,7 @@ int main(void) {
   FIELD(engram_se_vtable, control_publish);
   FIELD(engram_se_vtable, control_read);
   FIELD(engram_se_vtable, salvage);
+  FIELD(engram_se_vtable, rollback_state);
   STRUCT(engram_se_figures);
   FIELD(engram_se_figures, struct_size);
   FIELD(engram_se_figures, mode);

@@ -53,6 +53,12 @@ class FakeStore final : public engine::Store {
   Status RecycleLog() override { return Status::Ok(); }
   Result<std::vector<engine::SearchHit>> Search(const engine::Embedding& query,
                                                 uint32_t k) override;
+  Result<engine::DigestState> CopyTo(const std::string&) override {
+    return Status::Unsupported("not in the fake");
+  }
+  Status RestoreFrom(const std::string&, const Sha256Digest&) override {
+    return Status::Unsupported("not in the fake");
+  }
   Result<engine::CompactReport> Compact(const engine::CompactOptions&) override;
   engine::Mode mode() const override { return StateNow()->mode; }
   engine::StoreInfo Info() override { return {}; }

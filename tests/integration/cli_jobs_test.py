@@ -60,6 +60,17 @@ class JobsTest(harness.StoreTest):
             self.assertGreater(report["spaces"][0]["bytes_predicted"], 0)
             self.assertEqual(list(self.root.iterdir()), [])
 
+    def test_a_dry_run_predicts_the_digests_and_tiers_of_the_run(self):
+        for root in (self.folder / "first", self.root):  # without a store, then with one
+            if root == self.root:
+                self.migrate(source=harness.FIXTURES / "damaged" / "data" / "flip-payload")
+            predicted = harness.engram("migrate-dual", "--source", SOURCE, "--dry-run", "--json",
+                                       "--data-root", root).json["spaces"][0]["digest"]
+            done = harness.engram("migrate-dual", "--source", SOURCE, "--json", "--data-root",
+                                  root).json["spaces"][0]["digest"]
+            for key in ("source", "before", "after", "tiers"):
+                self.assertEqual(predicted[key], done[key], key)
+
     def test_a_read_only_source_is_enough_and_stays_as_it_is(self):
         source = self.folder / "source"
         shutil.copytree(SOURCE, source)
@@ -112,6 +123,32 @@ class JobsTest(harness.StoreTest):
         self.assertEqual({s["remaining_old"] for s in status["spaces"]}, {0})
         one = self.run_json("migrate-dual", "status", "--space=---")
         self.assertEqual([s["space"] for s in one["spaces"]], ["---"])
+
+    def test_the_mode_of_all_spaces_is_shown_and_set(self):
+        self.run_ok("migrate-dual", "--source", harness.FIXTURES / "spaces" / "data")
+        names = [s["space"] for s in self.run_json("space", "list")["spaces"]]
+        self.assertGreater(len(names), 1)
+        for mode in ([], ["legacy"], []):
+            shown = self.run_json("space", "mode", *mode, "--all-spaces")["spaces"]
+            self.assertEqual([s["space"] for s in shown], names)
+        self.assertEqual({s["mode"] for s in shown}, {"legacy"})
+        self.assertFalse((self.root / "default").exists() and "default" not in names)
+
+    def test_a_sample_has_the_digests_as_stored(self):
+        self.migrate()
+        sampled = self.run_json("verify", "--sample", "5")["digest"]
+        full = self.run_json("verify")["digest"]
+        self.assertEqual((sampled.pop("recomputed"), full.pop("recomputed")), (False, True))
+        self.assertEqual(sampled, full)
+
+    def test_inspecting_what_is_no_store_says_what_a_store_is(self):
+        for path, said in (("/nonexist", "does not exist"), (self.folder, "holds no store"),
+                           (__file__, "is a file")):
+            refused = harness.engram("inspect", "store", path, "--json")
+            self.assertEqual(refused.code, 1)
+            error = refused.json["error"]
+            self.assertIn(said, error["message"])
+            self.assertIn("folder of a space", error["hint"])
 
     def test_people_read_counts_digests_and_the_salvage_list(self):
         result = self.run_ok("migrate-dual", "--source", DAMAGED)

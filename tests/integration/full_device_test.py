@@ -50,6 +50,27 @@ class FullDeviceTest(harness.StoreTest):
         self.assertEqual(self.stats()["count"], 1500 + len(acknowledged) - len(gone) + 1)
         self.assertTrue(self.run_json("verify")["ok"])
 
+    def test_a_migration_that_finds_the_device_full_says_what_it_needs_and_resumes(self):
+        source = self.folder / "source"
+        made = harness.tool("upstream_log_gen", "--out", source, "--records", 3000, "--seed", 5)
+        self.assertEqual(made.code, 0, made)
+        whole = self.folder / "whole"
+        expected = harness.engram("migrate-dual", "--source", source, "--data-root", whole,
+                                  "--json").json["spaces"][0]["digest"]["after"]
+        full = self.limited(8 << 20, "migrate-dual", "--source", source, "--json",
+                            "--checkpoint-interval", "500", "--batch-size", "100")
+        self.assertEqual(full.code, 1, full)
+        error = full.json["error"]
+        self.assertEqual(error["code"], "FULL")
+        self.assertRegex(error["message"], r"needs about [1-9][0-9]* bytes, .*/dual has [0-9]+")
+        self.assertIn("resume with: ", error["hint"])
+        command = error["hint"].split("resume with: ")[1]
+        self.assertTrue(command.endswith(" --resume"), command)
+        resumed = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+        self.assertEqual(resumed.returncode, 0, resumed.stderr)
+        report = json.loads(resumed.stdout)["spaces"][0]
+        self.assertEqual(report["digest"]["after"], expected)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -9,6 +9,7 @@
 #include "compat/conversion.h"
 #include "engine/rows.h"
 #include "migration/source_registry.h"
+#include "tests/migration/small_device.h"
 #include "tests/testing/generated_log.h"
 #include "tests/testing/temp_dir.h"
 
@@ -529,30 +530,9 @@ TEST_F(IngestChanging, UndecodableRecordsAreKeptVerbatim) {
 }
 
 TEST_F(IngestChanging, NotEnoughRoomIsSaidBeforeAnythingIsWritten) {
-  class NoRoom : public FileSystem {
-   public:
-    Result<std::unique_ptr<File>> Open(const std::string& p, OpenMode m) override {
-      return Posix().Open(p, m);
-    }
-    Status Rename(const std::string& a, const std::string& b) override {
-      return Posix().Rename(a, b);
-    }
-    Status Unlink(const std::string& p) override { return Posix().Unlink(p); }
-    Status CreateDirectory(const std::string& p) override { return Posix().CreateDirectory(p); }
-    Status RemoveDirectory(const std::string& p) override { return Posix().RemoveDirectory(p); }
-    Status SyncDirectory(const std::string& p) override { return Posix().SyncDirectory(p); }
-    Result<std::vector<DirectoryEntry>> List(const std::string& p) override {
-      return Posix().List(p);
-    }
-    Result<FileInfo> Stat(const std::string& p) override { return Posix().Stat(p); }
-    Result<DiskSpace> Space(const std::string&) override { return DiskSpace{1 << 20, 5000}; }
-    Result<std::unique_ptr<FileLock>> Lock(const std::string& p, bool s) override {
-      return Posix().Lock(p, s);
-    }
-  };
   Write(kLog, Episode("a", "1") + Episode("b", "1"));
   auto store = Open("default");
-  NoRoom fs;
+  SmallDevice fs(5000, [](const std::string&) { return true; });
   options_.store_directory = directory_.Join("default/dual");
   Source source = Discover(Root());
   engine::Environment environment{.fs = fs};
