@@ -22,8 +22,11 @@ class FullDeviceTest : public MigrationTest {
     const JobContext context{.environment = {.fs = device},
                              .data_root = context_.data_root,
                              .log = context_.log,
-                             .map_size_bytes = context_.map_size_bytes};
-    return Migrate(context, {.source = source_}).status();
+                             .map_size_bytes = context_.map_size_bytes,
+                             .progress = {}};
+    MigrateOptions options;
+    options.source = source_;
+    return Migrate(context, options).status();
   }
   std::string source_;
 };

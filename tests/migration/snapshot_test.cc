@@ -32,7 +32,9 @@ class SnapshotTest : public MigrationTest {
   void MigrateAndWriteOn() {
     PutOld(30);
     before_ = Stats();
-    const json report = MigrateOnce({.snapshot = true});
+    MigrateOptions options;
+    options.snapshot = true;
+    const json report = MigrateOnce(options);
     EXPECT_EQ(report["spaces"][0]["snapshot"]["digest"], before_["digest"]);
     auto store = Open();
     auto backend = compat::MemoryBackend::Make(*store, {});
