@@ -24,6 +24,8 @@ namespace {
 
 // Connections, and the files of the spaces beside them.
 constexpr rlim_t kDescriptorsWanted = 65'536;
+constexpr uint64_t kAddressSpaceBytes = uint64_t{64} << 40;
+constexpr uint64_t kMapSizeBytesMax = uint64_t{1} << 40;
 constexpr uint32_t kWatchdogPatienceMs = 2'000;
 constexpr uint32_t kSpacesCloseWaitMs = 500;
 
@@ -31,6 +33,13 @@ uint32_t LogIoOf(const Config& config) {
   if (config.storage.log_io == "uring") return ENGRAM_SE_LOG_IO_URING;
   if (config.storage.log_io == "pwrite") return ENGRAM_SE_LOG_IO_PWRITE;
   return ENGRAM_SE_LOG_IO_AUTO;
+}
+
+// The spaces that may be open at once share the address space: each gets its part of it.
+uint64_t MapSizeOf(const Config& config) {
+  if (config.storage.map_size_bytes != 0) return config.storage.map_size_bytes;
+  const uint64_t share = kAddressSpaceBytes / config.storage.max_open_spaces;
+  return std::min(share, kMapSizeBytesMax) & ~uint64_t{0xfffff};
 }
 
 // The limit that shells set is for interactive programs. As much as the system allows, no error.
@@ -139,7 +148,7 @@ class Server {
     plugin::EngineOptions engine_options;
     engine_options.data_root = config.storage.data_root;
     engine_options.log_io = LogIoOf(config);
-    engine_options.map_size_bytes = config.storage.map_size_bytes;
+    engine_options.map_size_bytes = MapSizeOf(config);
     ENGRAM_ASSIGN_OR_RETURN(auto engine, plugin::Engine::Open(plugin, engine_options));
     metrics_ = ServerMetrics::Make(options_.version, config.storage.data_root);
     spaces_ = std::make_unique<SpaceRegistry>(std::move(engine), RegistryOptions(config), logger_);
