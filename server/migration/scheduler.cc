@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <thread>
 
 #include "server/migration/scheduler_core.h"
 
@@ -11,6 +13,7 @@ namespace engram::server {
 namespace {
 
 constexpr uint64_t kBatchMax = 1'000'000;
+constexpr size_t kOpeningThreads = 16;
 
 Status CheckKnobs(const SchedulerKnobs& knobs) {
   if (!(knobs.p99_budget_percent >= 0 && knobs.p99_budget_percent <= 10'000)) {
@@ -24,6 +27,29 @@ Status CheckKnobs(const SchedulerKnobs& knobs) {
   if (knobs.memory_budget_mb == 0) {
     return Status::InvalidArgument("memory_budget_mb is 0",
                                    "give a number of MiB, for example 512");
+  }
+  return Status::Ok();
+}
+
+// Calls `work` for every name, several at a time: opening a space mostly waits for the disk. The
+// error of the first name that has one; the others are done nevertheless.
+template <typename Work>
+Status ForEach(const std::vector<std::string>& names, Work&& work) {
+  std::vector<Status> statuses(names.size());
+  std::atomic<size_t> next{0};
+  const auto run = [&] {
+    for (size_t i = next.fetch_add(1); i < names.size(); i = next.fetch_add(1)) {
+      statuses[i] = work(names[i]);
+    }
+  };
+  std::vector<std::thread> threads;
+  for (size_t i = 1; i < std::min(names.size(), kOpeningThreads); ++i) threads.emplace_back(run);
+  run();
+  for (std::thread& thread : threads) thread.join();
+  for (size_t i = 0; i < names.size(); ++i) {
+    // Several at a time may have been more than may be open at once.
+    if (statuses[i].code() == StatusCode::kBusy) statuses[i] = work(names[i]);
+    if (!statuses[i].ok()) return statuses[i].WithContext("space " + names[i]);
   }
   return Status::Ok();
 }
@@ -215,17 +241,15 @@ Result<SpaceHandle> Scheduler::OpenSpace(const std::string& name) {
 }
 
 Status Scheduler::CheckMayTurnOff(const std::vector<std::string>& names) {
-  for (const std::string& name : names) {
+  return ForEach(names, [this](const std::string& name) -> Status {
     ENGRAM_ASSIGN_OR_RETURN(const SpaceHandle space, OpenSpace(name));
-    if (space == nullptr) continue;
+    if (space == nullptr) return Status::Ok();
     ENGRAM_ASSIGN_OR_RETURN(const uint32_t mode, space->space->Mode());
-    if (mode == ENGRAM_SE_MODE_FINALIZED) {
-      return Status::FailedPrecondition(
-          "the space " + name + " is finalized: its old records are gone, dual memory stays on",
-          "restore the data root from a backup, or move the space's folder to a server of its own");
-    }
-  }
-  return Status::Ok();
+    if (mode != ENGRAM_SE_MODE_FINALIZED) return Status::Ok();
+    return Status::FailedPrecondition(
+        "it is finalized: its old records are gone, dual memory stays on",
+        "restore the data root from a backup, or move the space's folder to a server of its own");
+  });
 }
 
 Status Scheduler::ApplyMode(const std::string& name, bool on) {
@@ -241,14 +265,7 @@ Status Scheduler::SetDualMemoryTypes(bool on) {
   const bool before = dual_.load();
   // From here on a space that opens takes the new mode by itself.
   dual_.store(on);
-  Status status;
-  for (const std::string& name : names) {
-    status = ApplyMode(name, on);
-    if (!status.ok()) {
-      status = status.WithContext("space " + name);
-      break;
-    }
-  }
+  Status status = ForEach(names, [&](const std::string& name) { return ApplyMode(name, on); });
   if (status.ok()) {
     MutexLock lock(mutex_);
     status = online_.Set({});
@@ -258,11 +275,8 @@ Status Scheduler::SetDualMemoryTypes(bool on) {
   }
   if (!status.ok()) {
     dual_.store(before);
-    for (const std::string& name : names) {
-      IgnoreError(ApplyMode(name, before),
-                  "the first failure is reported; a space takes its mode "
-                  "again when it opens");
-    }
+    IgnoreError(ForEach(names, [&](const std::string& name) { return ApplyMode(name, before); }),
+                "the first failure is reported; a space takes its mode again when it opens");
     return status;
   }
   logger_.Info(std::string("dual_memory_types is ") + (on ? "on" : "off") + " in " +
