@@ -207,7 +207,7 @@ class Demo(ApiTest):
         self.assertEqual(self.server.call("POST", "/api/v1/query/execute", {}).status, 404)
 
     def test_texts_alone_are_all_kept_and_found_after_a_restart(self):
-        texts = [f"the same words in another order {i}" for i in range(50)]
+        texts = [f"the same words in another order {i:02}" for i in range(50)]
         ids = [self.server.ok("POST", "/api/v1/memories/remember", {"content": t})["memory_id"]
                for t in texts]
         self.restart(kill=False)
