@@ -7,14 +7,8 @@
 #include <sstream>
 
 #include "base/crypto.h"
-#include "base/rfc3339.h"
 
 namespace engram::server {
-namespace {
-
-constexpr int64_t kNsPerSecond = 1'000'000'000;
-
-}  // namespace
 
 const char* PhaseName(uint32_t phase) {
   switch (phase) {

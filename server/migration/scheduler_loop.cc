@@ -83,20 +83,20 @@ Scheduler::Turn Scheduler::TakeTurn(uint64_t* wake_at_ns) {
   {
     MutexLock lock(mutex_);
     const uint64_t now = clock_.MonotonicNs();
-    bool any = false;
-    for (const auto& [unused, entry] : entries_) {
-      any = any || MayGo(entry, now);
+    std::map<std::string, bool> may_go;
+    for (const auto& [space, entry] : entries_) {
+      if (MayGo(entry, now)) may_go[space] = true;
       if (!knobs_.paused && Wanted(entry) && !entry.retry.Due(now)) {
         *wake_at_ns = std::min(*wake_at_ns, entry.retry.next_ns());
       }
     }
-    if (!any) {
+    if (may_go.empty()) {
       throttles_.Expire(now, true);
       return Turn::kNothing;
     }
     throttles_.Expire(now, false);
     if (HeldBack(now, wake_at_ns)) return Turn::kNothing;
-    name = turns_.Next(entries_, [&](const SpaceEntry& entry) { return MayGo(entry, now); })->first;
+    name = turns_.Next(may_go, [](bool may) { return may; })->first;
     if (step_records_ == 0) step_records_ = knobs_.batch_size;
     records = bucket_.StepMax(std::min<uint64_t>(step_records_, knobs_.batch_size));
   }
