@@ -53,6 +53,7 @@ struct SpaceEntry {
     std::string source;  // "": nothing to bring in
     bool done = false;
     bool queued = false;
+    bool refused = false;  // done, but nothing comes in: trying again changes nothing
     RetryDelay retry;
     double rate = 0;
     double eta_seconds = -1;
@@ -74,7 +75,7 @@ struct SpaceEntry {
 
   bool arriving() const { return !arrival.source.empty() && !arrival.done; }
   bool failing() const {
-    return retry.failing() || arrival.retry.failing() || online.retry.failing();
+    return retry.failing() || arrival.retry.failing() || arrival.refused || online.retry.failing();
   }
 };
 

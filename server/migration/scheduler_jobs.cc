@@ -100,6 +100,7 @@ void Scheduler::Arrived(const std::string& name, const Status& status) {
     entry.mirror_due = true;
     if (status.ok() || IsFinal(status)) {
       entry.arrival.done = true;
+      entry.arrival.refused = !status.ok();
       entry.arrival.retry.Reset();
       entry.idle = false;
       entry.error = status.ok() ? "" : status.message();

@@ -429,6 +429,21 @@ class Upstream(ServerTest):
     def test_the_legacy_layout_goes_to_the_default_space(self):
         self.check_arrival("legacy-e2", flag=False)
 
+    def test_a_source_that_was_rewritten_is_refused_and_said_so(self):
+        self.prepare("plain")
+        server = self.server()
+        status = server.wait_migration(lambda s: s["phase"] != "ingest" and s["count"] > 0, "arrival")
+        server.stop()
+        log, = (self.root / "default" / "wal").glob("*.log")
+        other, = (FIXTURES / "duplicates" / "data" / "default" / "wal").glob("*.log")
+        log.write_bytes(other.read_bytes())
+        server.start()
+        failed = server.wait_migration(lambda s: s["phase"] == "failed", "nobody says so")
+        self.assertIn(log.name, failed["error"])
+        self.assertEqual(failed["digest"], status["digest"], "what is in stays")
+        self.assertEqual(server.get("no-such-id").status, 404, "nothing more will arrive")
+        self.assertEqual(server.ok("GET", "/health")["status"], "degraded")
+
     def test_a_kill_while_it_comes_in_loses_nothing(self):
         expected = self.expected("plain")
         self.prepare("plain")
