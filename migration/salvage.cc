@@ -18,7 +18,7 @@ using nlohmann::json;
 
 constexpr uint64_t kMemoryBudgetBytes = 512u << 20;
 constexpr uint64_t kCopyBytes = 1u << 20;
-constexpr uint64_t kMarginBytes = 16u << 20;
+constexpr uint64_t kSalvageMarginBytes = 16u << 20;
 
 json FindingsToJson(const std::vector<SalvageFinding>& findings) {
   json list = json::array();
@@ -118,7 +118,7 @@ class SalvageJob {
   Status KeepLogAside() {
     const std::string log = JoinPath(directory_, "log");
     ENGRAM_ASSIGN_OR_RETURN(const auto entries, fs_.List(log));
-    uint64_t bytes = kMarginBytes;
+    uint64_t bytes = kSalvageMarginBytes;
     for (const DirectoryEntry& entry : entries) {
       ENGRAM_ASSIGN_OR_RETURN(const FileInfo info, fs_.Stat(JoinPath(log, entry.name)));
       if (entry.name.ends_with(".seg")) bytes += info.size_bytes;

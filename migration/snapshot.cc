@@ -12,7 +12,7 @@ constexpr const char* kDescription = "snapshot.json";
 constexpr const char* kTemporary = ".tmp";
 constexpr int kVersion = 1;
 constexpr uint64_t kDescriptionSizeBytesMax = 1u << 20;
-constexpr uint64_t kMarginBytes = 16u << 20;
+constexpr uint64_t kSnapshotMarginBytes = 16u << 20;
 
 std::string SnapshotsPath(const JobContext& context, const std::string& space) {
   return JoinPath(DualDirectory(context, space), "snapshots");
@@ -56,7 +56,7 @@ Result<SnapshotInfo> TakeSnapshot(const JobContext& context, engine::Store& stor
   FileSystem& fs = context.environment.fs;
   const std::string snapshots = SnapshotsPath(context, store.space());
   ENGRAM_TRY(CheckFreeSpace(fs, DualDirectory(context, store.space()),
-                            store.Info().used_bytes + kMarginBytes));
+                            store.Info().used_bytes + kSnapshotMarginBytes));
   ENGRAM_TRY(CreateDirectories(fs, snapshots));
   SnapshotInfo info;
   info.name = name;
