@@ -48,7 +48,10 @@ TEST(ModeGate, OnlyTheTimeInWhichAChangeHeldTheMutexIsAWait) {
 // INV-8. The bound holds for a process that gets its processor; a loaded machine may take it away
 // in the middle of a change, so one operation in ten thousand may be later.
 TEST(ModeGate, INV8_no_write_waits_more_than_five_milliseconds_over_ten_thousand_switches) {
-  constexpr int kSwitches = 10'000;
+  // A sanitizer makes everything several times slower: there only the races are looked for.
+  const char* scale = std::getenv("ENGRAM_TEST_SCALE");
+  const bool sanitized = scale != nullptr && std::string_view(scale) == "sanitizer";
+  const int switches = sanitized ? 500 : 10'000;
   constexpr int kWriters = 4;
   constexpr size_t kFirstBucketAbove5Ms = 13;  // 4.096 ms and more
   Bench bench(StoreKind::kPwrite);
@@ -66,7 +69,7 @@ TEST(ModeGate, INV8_no_write_waits_more_than_five_milliseconds_over_ten_thousand
       }
     });
   }
-  for (int i = 0; i < kSwitches; ++i) {
+  for (int i = 0; i < switches; ++i) {
     Must(bench.backend().SetMode(i % 2 == 0 ? Mode::kDual : Mode::kLegacy));
   }
   stop = true;
@@ -75,7 +78,9 @@ TEST(ModeGate, INV8_no_write_waits_more_than_five_milliseconds_over_ten_thousand
   EXPECT_EQ(CountOf(waits), written);
   uint64_t late = 0;
   for (size_t i = kFirstBucketAbove5Ms; i < waits.buckets.size(); ++i) late += waits.buckets[i];
-  EXPECT_LE(late, 1 + written / 10'000) << "of " << written;
+  if (!sanitized) {
+    EXPECT_LE(late, 1 + written / 10'000) << "of " << written;
+  }
 }
 
 }  // namespace

@@ -20,7 +20,7 @@
 
 namespace engram::server::testing {
 
-struct Answer {
+struct RawAnswer {
   int status = 0;
   std::map<std::string, std::string> headers;  // names in lower case
   std::string body;
@@ -53,12 +53,12 @@ class HttpClient {
 
   // The next response; nullopt when the server closes or is silent first. `head_only`: no body
   // follows, whatever Content-Length says.
-  std::optional<Answer> Receive(bool head_only = false, int timeout_ms = 5000) {
+  std::optional<RawAnswer> Receive(bool head_only = false, int timeout_ms = 5000) {
     size_t end;
     while ((end = buffer_.find("\r\n\r\n")) == std::string::npos) {
       if (!Fill(timeout_ms)) return std::nullopt;
     }
-    Answer answer = ParseHead(buffer_.substr(0, end));
+    RawAnswer answer = ParseHead(buffer_.substr(0, end));
     buffer_.erase(0, end + 4);
     const auto length = answer.headers.find("content-length");
     if (length == answer.headers.end() || head_only) return answer;
@@ -70,7 +70,7 @@ class HttpClient {
     buffer_.erase(0, size);
     return answer;
   }
-  std::optional<Answer> Ask(std::string_view request) {
+  std::optional<RawAnswer> Ask(std::string_view request) {
     Send(request);
     return Receive();
   }
@@ -89,8 +89,8 @@ class HttpClient {
   }
 
  private:
-  static Answer ParseHead(const std::string& head) {
-    Answer answer;
+  static RawAnswer ParseHead(const std::string& head) {
+    RawAnswer answer;
     answer.status = std::stoi(head.substr(head.find(' ') + 1));
     size_t line = head.find("\r\n");
     while (line != std::string::npos) {

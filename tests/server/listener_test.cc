@@ -12,8 +12,8 @@
 namespace engram::server {
 namespace {
 
-using testing::Answer;
 using testing::HttpClient;
+using testing::RawAnswer;
 
 constexpr std::string_view kHost = "Host: x\r\n";
 
@@ -102,7 +102,9 @@ class ListenerTest : public ::testing::Test {
   }
   uint16_t port() const { return listener_->port(); }
 
-  std::optional<Answer> Ask(const std::string& request) { return HttpClient(port()).Ask(request); }
+  std::optional<RawAnswer> Ask(const std::string& request) {
+    return HttpClient(port()).Ask(request);
+  }
   static std::string Get(const std::string& target, const std::string& headers = "") {
     return "GET " + target + " HTTP/1.1\r\n" + std::string(kHost) + headers + "\r\n";
   }
