@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <numeric>
+#include <string_view>
 #include <thread>
 
 #include "tests/compat/backend_fixture.h"
