@@ -2,40 +2,12 @@
 
 #include <cstring>
 
+#include "base/crypto.h"
 #include "base/rfc3339.h"
 #include "plugin/loader/memory_text.h"
 
 namespace engram::cli {
 namespace {
-
-const char* PhaseName(uint32_t phase) {
-  switch (phase) {
-    case 0:
-      return "off";
-    case ENGRAM_SE_PHASE_TAIL:
-      return "tail";
-    case ENGRAM_SE_PHASE_BACKFILL:
-      return "backfill";
-    case ENGRAM_SE_PHASE_VERIFY:
-      return "verify";
-    case ENGRAM_SE_PHASE_COMPLETE:
-      return "complete";
-    case ENGRAM_SE_PHASE_FAILED:
-      return "failed";
-    default:
-      return "unknown";
-  }
-}
-
-std::string Hex(const uint8_t* bytes, size_t size) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  std::string hex;
-  for (size_t i = 0; i < size; ++i) {
-    hex += kDigits[bytes[i] >> 4];
-    hex += kDigits[bytes[i] & 15];
-  }
-  return hex;
-}
 
 Report TimeOrNull(int64_t unix_ns) {
   constexpr int64_t kSecondNs = 1'000'000'000;
@@ -47,9 +19,10 @@ Report SpaceReport(const std::string& space, const engram_se_control& control) {
   // The block is another process's memory: its text may end nowhere.
   const std::string reason(control.throttle_reason,
                            strnlen(control.throttle_reason, sizeof control.throttle_reason));
+  const std::string_view phase = plugin::PhaseText(control.phase);
   return {{"space", space},
           {"mode", std::string(plugin::ModeText(control.mode))},
-          {"phase", PhaseName(control.phase)},
+          {"phase", std::string(phase.empty() ? "unknown" : phase)},
           {"count", control.count},
           {"remaining_old", control.old_count},
           {"converted", control.converted},
@@ -60,7 +33,7 @@ Report SpaceReport(const std::string& space, const engram_se_control& control) {
           {"throttle",
            {{"reason", reason.empty() ? Report(nullptr) : Report(reason)},
             {"since", TimeOrNull(control.throttled_since_unix_ns)}}},
-          {"digest", Hex(control.digest, sizeof control.digest)},
+          {"digest", ToHex(control.digest)},
           {"lsn", control.lsn},
           {"paused", control.paused != 0},
           {"rate_limit", control.rate_limit_per_second},

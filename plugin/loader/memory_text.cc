@@ -80,6 +80,12 @@ std::string_view ModeText(uint32_t mode) {
   return mode < std::size(kNames) ? kNames[mode] : kNames[0];
 }
 
+std::string_view PhaseText(uint32_t phase) {
+  static constexpr std::string_view kNames[] = {"off",    "tail",     "backfill",
+                                                "verify", "complete", "failed"};
+  return phase < std::size(kNames) ? kNames[phase] : std::string_view();
+}
+
 std::string_view FormatText(uint32_t format) {
   return format == ENGRAM_SE_FORMAT_DUAL ? "dual" : "old";
 }

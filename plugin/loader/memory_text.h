@@ -19,8 +19,10 @@ void AppendMapJson(const engram_se_pair* pairs, uint64_t count, std::string* out
 // The array of the 768 numbers.
 void AppendEmbeddingJson(const float* embedding, FloatStyle floats, std::string* out);
 
-std::string_view TierText(uint32_t tier);      // "hot", "warm", "cold"
-std::string_view ModeText(uint32_t mode);      // "legacy", ... , "" for an unknown one
+std::string_view TierText(uint32_t tier);  // "hot", "warm", "cold"
+std::string_view ModeText(uint32_t mode);  // "legacy", ... , "" for an unknown one
+// "off" for 0, "tail", "backfill", "verify", "complete", "failed"; "" for an unknown one.
+std::string_view PhaseText(uint32_t phase);
 std::string_view FormatText(uint32_t format);  // "old", "dual"
 
 }  // namespace engram::plugin

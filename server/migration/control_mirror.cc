@@ -7,24 +7,13 @@
 #include <sstream>
 
 #include "base/crypto.h"
+#include "plugin/loader/memory_text.h"
 
 namespace engram::server {
 
 const char* PhaseName(uint32_t phase) {
-  switch (phase) {
-    case ENGRAM_SE_PHASE_TAIL:
-      return "tail";
-    case ENGRAM_SE_PHASE_BACKFILL:
-      return "backfill";
-    case ENGRAM_SE_PHASE_VERIFY:
-      return "verify";
-    case ENGRAM_SE_PHASE_COMPLETE:
-      return "complete";
-    case ENGRAM_SE_PHASE_FAILED:
-      return "failed";
-    default:
-      return "off";
-  }
+  const std::string_view text = plugin::PhaseText(phase);
+  return text.empty() ? "off" : text.data();
 }
 
 uint32_t PhaseNumber(std::string_view name) {

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <thread>
 
+#include "plugin/loader/memory_text.h"
 #include "server/migration/scheduler_core.h"
 
 namespace engram::server {
@@ -57,20 +58,8 @@ Status ForEach(const std::vector<std::string>& names, Work&& work) {
 }  // namespace
 
 const char* ModeName(uint32_t mode) {
-  switch (mode) {
-    case ENGRAM_SE_MODE_LEGACY:
-      return "legacy";
-    case ENGRAM_SE_MODE_DUAL_WRITE:
-      return "dual_write";
-    case ENGRAM_SE_MODE_SHADOW:
-      return "shadow";
-    case ENGRAM_SE_MODE_DUAL:
-      return "dual";
-    case ENGRAM_SE_MODE_FINALIZED:
-      return "finalized";
-    default:
-      return "unknown";
-  }
+  const std::string_view text = plugin::ModeText(mode);
+  return text.empty() ? "unknown" : text.data();
 }
 
 Result<std::unique_ptr<MigrationScheduler>> MigrationScheduler::Start(SpaceRegistry& spaces,
