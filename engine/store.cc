@@ -287,6 +287,8 @@ StoreInfo StoreImpl::Info() {
   if (lmdb_ == nullptr) return info;
   Result<uint64_t> used = lmdb_->UsedBytes();
   if (used.ok()) info.used_bytes = *used;
+  Result<uint64_t> free = lmdb_->FreeBytes();
+  if (free.ok()) info.free_bytes = *free;
   Result<uint64_t> old_heads = lmdb_->RowCount(Table::kOldHeads);
   if (old_heads.ok()) info.old_head_rows = *old_heads;
   info.bytes = info.used_bytes + (log_ != nullptr ? log_->size_bytes() : 0);

@@ -10,6 +10,7 @@
 #ifndef ENGRAM_ENGINE_STORE_H_
 #define ENGRAM_ENGINE_STORE_H_
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <memory>
@@ -309,8 +310,10 @@ struct RecoveryReport {
 struct StoreInfo {
   Uuid store_uuid;
   uint64_t generation = 0;
-  uint64_t bytes = 0;          // allocated by environment and log
-  uint64_t used_bytes = 0;     // pages in use
+  uint64_t bytes = 0;       // allocated by environment and log
+  uint64_t used_bytes = 0;  // up to the last page ever taken
+  uint64_t free_bytes = 0;  // of them, pages to be taken again
+  uint64_t live_bytes() const { return used_bytes - std::min(used_bytes, free_bytes); }
   uint64_t old_head_rows = 0;  // in LMDB: what is not applied yet is not in it
   Lsn applied;
   Lsn durable;

@@ -125,7 +125,7 @@ Status IngestJob::NoteBegun() {
 Status IngestJob::Index() {
   directory_ = CanonicalDirectory(source_.directory);
   if (store_ != nullptr) {
-    bytes_before_ = store_->Info().used_bytes;
+    bytes_before_ = store_->Info().live_bytes();
     ENGRAM_ASSIGN_OR_RETURN(auto view, store_->View());
     ENGRAM_ASSIGN_OR_RETURN(known_, ReadKnownSources(*view));
   }
@@ -210,8 +210,8 @@ Status IngestJob::Predict() {
 
 // The device filled up after the check: what it still takes, and that nothing is lost by waiting.
 Status IngestJob::FullMidway(const Status& status) const {
-  const uint64_t used = store_->Info().used_bytes;
-  const uint64_t grown = used > bytes_before_ ? used - bytes_before_ : 0;
+  const uint64_t live = store_->Info().live_bytes();
+  const uint64_t grown = live > bytes_before_ ? live - bytes_before_ : 0;
   const uint64_t needed = report_.bytes_predicted > grown ? report_.bytes_predicted - grown : 0;
   const std::string& where =
       options_.store_directory.empty() ? store_->space() : options_.store_directory;
@@ -325,7 +325,7 @@ Status IngestJob::Digest() {
   sum.Add(totals_.source_minus_stored);
   report_.source_digest = sum.Publish();
   if (store_ != nullptr && !counts_only_) {
-    uint64_t bytes = store_->Info().used_bytes;
+    const uint64_t bytes = store_->Info().live_bytes();
     report_.bytes_written = bytes > bytes_before_ ? bytes - bytes_before_ : 0;
   }
   if (totals_.mismatches > 0) {

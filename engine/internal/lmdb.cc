@@ -1,6 +1,7 @@
 #include "engine/internal/lmdb.h"
 
 #include <cerrno>
+#include <cstring>
 
 #include "base/check.h"
 
@@ -274,6 +275,27 @@ Result<uint64_t> Environment::UsedBytes() {
   if (rc == 0) rc = mdb_env_stat(env_, &stat);
   if (rc != 0) return FromLmdb(rc, Describe("stat"));
   return (info.me_last_pgno + 1) * static_cast<uint64_t>(stat.ms_psize);
+}
+
+Result<uint64_t> Environment::FreeBytes() {
+  constexpr MDB_dbi kFreeList = 0;  // rows: a transaction, then the count of its pages before them
+  ENGRAM_ASSIGN_OR_RETURN(auto txn, BeginRead());
+  MDB_stat stat;
+  int rc = mdb_stat(txn.get(), kFreeList, &stat);
+  MDB_cursor* cursor = nullptr;
+  if (rc == 0) rc = mdb_cursor_open(txn.get(), kFreeList, &cursor);
+  uint64_t pages = 0;
+  MDB_val key;
+  MDB_val row;
+  while (rc == 0 && (rc = mdb_cursor_get(cursor, &key, &row, MDB_NEXT)) == 0) {
+    size_t count = 0;
+    if (row.mv_size < sizeof count) rc = MDB_CORRUPTED;
+    if (rc == 0) std::memcpy(&count, row.mv_data, sizeof count);
+    pages += count;
+  }
+  if (cursor != nullptr) mdb_cursor_close(cursor);
+  if (rc != MDB_NOTFOUND) return FromLmdb(rc, Describe("read the free list"));
+  return pages * stat.ms_psize;
 }
 
 Result<uint64_t> Environment::RowCount(Table table) {

@@ -118,8 +118,10 @@ class Environment {
   Status Sync();
   // Frees the slots of readers that died.
   Status SweepReaders();
-  // Bytes of pages in use by live data and by the free list, as a high-water mark.
+  // Bytes up to the last page ever taken, free pages between included.
   Result<uint64_t> UsedBytes();
+  // Bytes of pages that a later commit may take again, at the last commit; reads the free list.
+  Result<uint64_t> FreeBytes();
   // Rows of a table at the last commit; costs no scan.
   Result<uint64_t> RowCount(Table table);
   MDB_dbi dbi(Table table) const { return tables_[static_cast<int>(table)]; }

@@ -104,7 +104,7 @@ Status SpaceMigration::Open() {
   ENGRAM_ASSIGN_OR_RETURN(
       store_, OpenSpace(context_, space_,
                         may_create ? engine::Access::kCreate : engine::Access::kReadWrite));
-  used_bytes_before_ = store_->Info().used_bytes;
+  live_bytes_before_ = store_->Info().live_bytes();
   ENGRAM_ASSIGN_OR_RETURN(audit_,
                           AuditLog::Open(context_.environment.fs, context_.environment.clock,
                                          AuditLogPath(directory_)));
@@ -326,7 +326,7 @@ Status SpaceMigration::Finish() {
   drain.sync = true;
   ENGRAM_TRY(store_->Drain(drain));
   ENGRAM_TRY(SaveCheckpoint(receipts, job_.counters.found));
-  used_bytes_after_ = store_->Info().used_bytes;
+  live_bytes_after_ = store_->Info().live_bytes();
   return audit_->Append("finish", {{"job", job_.id.ToString()},
                                    {"complete", complete},
                                    {"converted", job_.counters.converted},
@@ -386,7 +386,7 @@ json SpaceMigration::Report() {
       {"quarantined", job_.counters.quarantined},
       {"digest", std::move(digest)},
       {"bytes_predicted", bytes_predicted_},
-      {"bytes_written", used_bytes_after_ - std::min(used_bytes_before_, used_bytes_after_)},
+      {"bytes_written", live_bytes_after_ - std::min(live_bytes_before_, live_bytes_after_)},
       {"seconds_predicted",
        PredictSeconds(found, job_.counters.converted) + (ingest_ ? ingest_->seconds_predicted : 0)},
       {"seconds", seconds},

@@ -86,8 +86,8 @@ class SpaceMigration {
   engine::Counts counts_;
   VerifyReport verified_;
   Checkpoint checkpoint_;  // the last one written
-  uint64_t used_bytes_before_ = 0;
-  uint64_t used_bytes_after_ = 0;
+  uint64_t live_bytes_before_ = 0;
+  uint64_t live_bytes_after_ = 0;
   uint64_t bytes_predicted_ = 0;
   double ingest_seconds_ = 0;
   double convert_seconds_ = 0;

@@ -240,7 +240,7 @@ TEST_F(MigrationTest, ADryRunCreatesNothingAndPredictsTheBytes) {
   EXPECT_EQ(dry["digest"]["after"], real["digest"]["after"]);
   const double predicted = dry["bytes_predicted"];
   const double written = real["bytes_written"];
-  EXPECT_NEAR(written / predicted, 1.0, 0.5) << predicted << " " << written;
+  EXPECT_NEAR(written / predicted, 1.0, 0.1) << predicted << " " << written;
 }
 
 TEST_F(MigrationTest, ACheckpointOfAnotherStoreIsRefused) {
