@@ -67,10 +67,11 @@ class MigratorImpl final : public Migrator {
   Progress progress_;  // as of the last step
   Progress next_;      // as the step in hand will leave it
   ConvertedRange range_;
-  uint64_t converted_ = 0;       // by this migrator
-  uint64_t pass_converted_ = 0;  // in the present pass
-  uint64_t unwritten_ = 0;       // records looked at since the row was written
-  bool row_is_behind_ = false;   // and something in it changed that must not wait
+  uint64_t converted_ = 0;            // by this migrator
+  uint64_t pass_converted_ = 0;       // in the present pass
+  uint64_t unwritten_ = 0;            // records looked at since the row was written
+  bool row_is_behind_ = false;        // and something in it changed that must not wait
+  bool looked_for_the_rest_ = false;  // a pass was made for old records that nothing explains
   bool failed_ = false;
 };
 
@@ -215,7 +216,9 @@ Status MigratorImpl::EndPass(uint64_t records_max, Work* work) {
   const bool old_left = counts.old > next_.quarantined;
   // What this step is about to install is still counted as old.
   if (old_left && (!followed_all || !work->heads.empty())) return Status::Ok();
-  if (old_left && (next_.one_more_pass || pass_converted_ > 0)) {
+  // What nothing explains (a salvage, say) is looked for once by every migrator.
+  if (old_left && (next_.one_more_pass || pass_converted_ > 0 || !looked_for_the_rest_)) {
+    looked_for_the_rest_ = true;
     ENGRAM_TRY(BeginPass(Lsn{}));
     return ScanHistory(records_max, work);
   }

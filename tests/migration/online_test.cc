@@ -222,6 +222,28 @@ TEST_F(OnlineTest, WhatABulkIngestBroughtPastTheLogIsFoundByOneMorePass) {
   EXPECT_EQ(Counts().old, 0u);
 }
 
+TEST_F(OnlineTest, OldRecordsThatNothingExplainsAreLookedForByTheNextMigrator) {
+  Serve();
+  Put(*backend_, 60, "m-", 1);
+  SetMode(Mode::kDual);
+  Begin();
+  EXPECT_EQ(Settle().phase, Phase::kComplete);
+  Close();
+  {
+    testing::PlantedFaults faults(DualPath("store.1"));
+    faults.Remove(engine::Table::kHeads, faults.KeyAt(engine::Table::kHeads, 17));
+    faults.Edit(engine::Table::kDigests, "counts", [](std::string* row) {
+      (*row)[8] += 1;   // old
+      (*row)[16] -= 1;  // dual
+    });
+  }
+  Serve();
+  EXPECT_EQ(Counts().old, 1u);
+  Begin();
+  EXPECT_EQ(Settle().phase, Phase::kComplete);
+  EXPECT_EQ(Counts().old, 0u);
+}
+
 TEST_F(OnlineTest, APoisonRecordIsKeptBackCountedOnceReadableAndSetFreeByAWrite) {
   PutOld(30);
   {
