@@ -49,7 +49,10 @@ class BulkTxnImpl final : public BulkTxn {
   Status SetMeta(std::string_view name, std::string_view value) override;
   Status CountQuarantined(int64_t change) override {
     ENGRAM_ASSIGN_OR_RETURN(DigestRows * rows, digests_.rows());
-    rows->counts.quarantined += static_cast<uint64_t>(change);
+    uint64_t& count = rows->counts.quarantined;
+    // Earlier versions did not count what an offline conversion put there.
+    const bool below_zero = change < 0 && count < static_cast<uint64_t>(-change);
+    count = below_zero ? 0 : count + static_cast<uint64_t>(change);
     return Status::Ok();
   }
   Status Commit(const CommitOptions& options) override;

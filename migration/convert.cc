@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "migration/internal/ordered_pool.h"
+#include "migration/quarantine.h"
 
 namespace engram::migration {
 namespace {
@@ -20,8 +21,6 @@ std::vector<KeyRange> Split(const std::vector<KeyRange>& ranges, uint64_t batch_
   }
   return units;
 }
-
-std::string PoisonKey(NodeKey key) { return "convert|" + engine::EncodeU64Key(key.value); }
 
 // The writer's side: one open transaction at a time, receipts in it.
 class Installer {
@@ -51,7 +50,10 @@ class Installer {
       job_->counters.converted += installed ? 1 : 0;
       job_->counters.already_dual += installed ? 0 : 1;
     }
-    for (const ConvertedRange::Poison& poison : unit.poison) ENGRAM_TRY(Quarantine(poison));
+    for (const ConvertedRange::Poison& poison : unit.poison) {
+      ENGRAM_TRY(QuarantineRecord(*txn_, poison).status());
+      job_->counters.quarantined += 1;
+    }
     job_->counters.found += unit.found;
     job_->counters.already_dual += unit.already_dual;
     ENGRAM_TRY(receipts_.Add(unit.range));
@@ -85,17 +87,6 @@ class Installer {
   bool has_open_transaction() const { return txn_ != nullptr; }
 
  private:
-  Status Quarantine(const ConvertedRange::Poison& poison) {
-    const std::string key = PoisonKey(poison.key);
-    std::string body;
-    PutLe<uint32_t>(&body, static_cast<uint32_t>(poison.reason.size()));
-    body += poison.reason + poison.old_head;
-    std::string row;
-    engine::EncodeChecked(AsBytes(key), AsBytes(body), &row);
-    job_->counters.quarantined += 1;
-    return txn_->PutRow(engine::Table::kQuarantine, AsBytes(key), AsBytes(row));
-  }
-
   engine::Store& store_;
   const ConvertOptions& options_;
   const ConvertHooks& hooks_;

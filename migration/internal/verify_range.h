@@ -2,6 +2,7 @@
 #ifndef ENGRAM_MIGRATION_INTERNAL_VERIFY_RANGE_H_
 #define ENGRAM_MIGRATION_INTERNAL_VERIFY_RANGE_H_
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,8 @@ class RangeVerifier {
     engine::ReadView* view = nullptr;
     // The ranges are parts of a range sum's: the caller adds up `sum` and compares.
     bool partial = false;
+    // Node key -> old head of the records that are not judged while they are as found; null: none.
+    const std::map<uint64_t, std::string>* quarantined = nullptr;
   };
   // `marks` may be null: then the cross tables are not checked later.
   RangeVerifier(engine::Store& store, const Options& options, RecordMarks* marks)
@@ -74,6 +77,7 @@ class RangeVerifier {
   Status HashEmbeddings(engine::ReadView& view);
   void CheckItem(Item& item);
   void CheckHeadless(const Item& item);
+  bool CountQuarantined(const Item& item);
   bool ReadHeads(const Item& item, const std::string& name);
   void CompareHeads(const std::string& name);
   void CheckDigest(const Item& item, const std::string& name, const AuditHead& head);

@@ -7,6 +7,7 @@
 #include "migration/online/progress_row.h"
 #include "migration/online/record_converter.h"
 #include "migration/online/slice_verifier.h"
+#include "migration/quarantine.h"
 
 namespace engram::migration::online {
 namespace {
@@ -170,6 +171,9 @@ Status MigratorImpl::CoverGap(const FollowedChanges& followed) {
 Status MigratorImpl::BeginPass(Lsn seq_min) {
   ENGRAM_ASSIGN_OR_RETURN(auto view, store_.View());
   ENGRAM_ASSIGN_OR_RETURN(next_.max_key, LastRecordKey(*view));
+  // An offline run may have quarantined some.
+  ENGRAM_ASSIGN_OR_RETURN(const auto quarantined, QuarantinedRecords(*view));
+  next_.quarantined = quarantined.size();
   next_.seq_min = seq_min;
   next_.receipts = CoverageLedger();
   next_.verified = Lsn{};
@@ -298,43 +302,26 @@ Status MigratorImpl::Install(const Work& work, uint64_t* installed) {
   return store_.Drain({.sync = true});
 }
 
-std::string PoisonKey(NodeKey key) { return "convert|" + engine::EncodeU64Key(key.value); }
-
-// Once, however often a pass comes by. What is old no more, or was written since, is no poison.
 Status MigratorImpl::Quarantine(engine::BulkTxn& txn, const ConvertedRange::Poison& poison) {
-  const std::string row_key = engine::EncodeU64Key(poison.key.value);
-  ENGRAM_ASSIGN_OR_RETURN(const auto present,
-                          txn.GetRow(engine::Table::kOldHeads, AsBytes(row_key)));
-  if (!present || *present != poison.old_head) return Status::Ok();
-  const std::string key = PoisonKey(poison.key);
-  ENGRAM_ASSIGN_OR_RETURN(const auto known, txn.GetRow(engine::Table::kQuarantine, AsBytes(key)));
-  if (known) return Status::Ok();
-  std::string body;
-  PutLe(&body, static_cast<uint32_t>(poison.reason.size()));
-  body += poison.reason + poison.old_head;
-  std::string row;
-  engine::EncodeChecked(AsBytes(key), AsBytes(body), &row);
-  next_.quarantined += 1;
-  ENGRAM_TRY(txn.CountQuarantined(1));
-  return txn.PutRow(engine::Table::kQuarantine, AsBytes(key), AsBytes(row));
+  ENGRAM_ASSIGN_OR_RETURN(const bool added, QuarantineRecord(txn, poison));
+  next_.quarantined += added ? 1 : 0;
+  return Status::Ok();
 }
 
 Status MigratorImpl::Release(engine::BulkTxn& txn, NodeKey node) {
-  const std::string key = PoisonKey(node);
-  ENGRAM_ASSIGN_OR_RETURN(const auto row, txn.GetRow(engine::Table::kQuarantine, AsBytes(key)));
-  if (!row) return Status::Ok();
+  ENGRAM_ASSIGN_OR_RETURN(const bool released, ReleaseRecord(txn, node));
+  if (!released) return Status::Ok();
   next_.quarantined -= std::min<uint64_t>(next_.quarantined, 1);
   next_.verified = Lsn{};
   failed_ = false;
-  ENGRAM_TRY(txn.CountQuarantined(-1));
-  return txn.DeleteRow(engine::Table::kQuarantine, AsBytes(key));
+  return Status::Ok();
 }
 
 Phase MigratorImpl::PhaseNow(uint64_t remaining_old) const {
   if (failed_) return Phase::kFailed;
   if (!Covered() && ScanIsWanted()) return Phase::kBackfill;
   if (!options_.history_scan) return Phase::kTail;
-  if (remaining_old > 0) return Phase::kTail;
+  if (remaining_old > progress_.quarantined) return Phase::kTail;
   return progress_.verified == Lsn{} ? Phase::kVerify : Phase::kComplete;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "migration/job.h"
+#include "migration/quarantine.h"
 
 namespace engram::migration::online {
 namespace {
@@ -11,12 +12,14 @@ constexpr const char* kTierNames[] = {"tier hot", "tier warm", "tier cold"};
 // Empty stretches of the key space are passed over so many keys at a time at least.
 constexpr uint64_t kKeysPerSliceMin = 64;
 
-internal::RangeVerifier::Options OptionsOf(engine::Store& store, engine::ReadView* view) {
+internal::RangeVerifier::Options OptionsOf(engine::Store& store, engine::ReadView* view,
+                                           const std::map<uint64_t, std::string>& quarantined) {
   internal::RangeVerifier::Options options;
   options.space = store.space();
   options.lsn = view->lsn();
   options.view = view;
   options.partial = true;
+  options.quarantined = &quarantined;
   return options;
 }
 
@@ -33,7 +36,7 @@ SliceVerifier::SliceVerifier(engine::Store& store, std::unique_ptr<engine::ReadV
     : view_(std::move(view)),
       claims_(std::move(claims)),
       log_bytes_at_begin_(store.Info().log.appended_bytes),
-      verifier_(store, OptionsOf(store, view_.get()), nullptr) {}
+      verifier_(store, OptionsOf(store, view_.get(), claims_.quarantined), nullptr) {}
 
 Result<std::unique_ptr<SliceVerifier>> SliceVerifier::Begin(engine::Store& store) {
   ENGRAM_ASSIGN_OR_RETURN(auto view, store.Snapshot());
@@ -42,6 +45,7 @@ Result<std::unique_ptr<SliceVerifier>> SliceVerifier::Begin(engine::Store& store
   ENGRAM_ASSIGN_OR_RETURN(claims.digests, view->Digests());
   ENGRAM_ASSIGN_OR_RETURN(claims.counts, view->Count());
   ENGRAM_ASSIGN_OR_RETURN(claims.last_key, LastRecordKey(*view));
+  ENGRAM_ASSIGN_OR_RETURN(claims.quarantined, QuarantinedRecords(*view));
   return std::unique_ptr<SliceVerifier>(
       new SliceVerifier(store, std::move(view), std::move(claims)));
 }

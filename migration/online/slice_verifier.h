@@ -1,9 +1,12 @@
 // Verification of the records of a space in slices, all at one snapshot: the independent verifier
-// of migration/verify.h without the cross tables.
+// of migration/verify.h without the cross tables. Records in quarantine count as they stand: old,
+// with the digest that their head claims; what they hold is not judged.
 #ifndef ENGRAM_MIGRATION_ONLINE_SLICE_VERIFIER_H_
 #define ENGRAM_MIGRATION_ONLINE_SLICE_VERIFIER_H_
 
+#include <map>
 #include <memory>
+#include <string>
 
 #include "engine/store.h"
 #include "migration/internal/verify_range.h"
@@ -31,6 +34,7 @@ class SliceVerifier {
     engine::DigestState digests;
     engine::Counts counts;
     uint64_t last_key = 0;
+    std::map<uint64_t, std::string> quarantined;
   };
   SliceVerifier(engine::Store& store, std::unique_ptr<engine::ReadView> view, Claims claims);
   Status VerifySlice(uint64_t first, uint64_t last);
