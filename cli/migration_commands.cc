@@ -71,11 +71,35 @@ uint64_t NumberOf(const Report& object, const char* key) {
   return found != object.end() && found->is_number_unsigned() ? found->get<uint64_t>() : 0;
 }
 
+std::string ThrottleReason(const Report& space) {
+  const auto throttle = space.find("throttle");
+  return throttle != space.end() && throttle->is_object() ? TextOf(*throttle, "reason") : "";
+}
+
+// Complete is what the migrator has verified. One that is not to work has nothing to say.
 bool IsDone(const Report& space, bool history_scan) {
   const std::string mode = TextOf(space, "mode");
-  const bool switched = mode == "dual" || mode == "finalized";
-  return switched && TextOf(space, "online_step").empty() &&
-         (!history_scan || NumberOf(space, "remaining_old") == 0);
+  if (mode != "dual" && mode != "finalized") return false;
+  if (!TextOf(space, "online_step").empty()) return false;
+  const std::string phase = TextOf(space, "phase");
+  if (!history_scan || phase == "complete") return true;
+  return NumberOf(space, "remaining_old") == 0 &&
+         (phase == "off" || ThrottleReason(space) == "paused");
+}
+
+// What is complete and still old could not be converted: the answer is no, and says how to go on.
+void JudgeQuarantine(Report* space) {
+  const uint64_t left = NumberOf(*space, "remaining_old");
+  if (left == 0 || TextOf(*space, "phase") != "complete") return;
+  const std::string name = TextOf(*space, "space");
+  (*space)["ok"] = false;
+  (*space)["error"] = ErrorObject(Status::Corruption(
+      "the migration is complete but for " + WithThousands(left) +
+          (left == 1 ? " record" : " records") +
+          " that cannot be converted; they are kept as they are",
+      "`engram verify --full --space=" + name +
+          "` names them: write or delete them, or bring them back from a backup, before `engram "
+          "compact --finalize`"));
 }
 
 std::string ProgressLine(const Report& space) {
@@ -87,11 +111,8 @@ std::string ProgressLine(const Report& space) {
   if (rate != space.end() && rate->is_number()) {
     line += ", " + WithThousands(static_cast<uint64_t>(rate->get<double>())) + "/s";
   }
-  const auto throttle = space.find("throttle");
-  if (throttle != space.end() && throttle->is_object()) {
-    const std::string reason = TextOf(*throttle, "reason");
-    if (!reason.empty()) line += ", held back: " + reason;
-  }
+  const std::string reason = ThrottleReason(space);
+  if (!reason.empty()) line += ", held back: " + reason;
   return line;
 }
 
@@ -192,6 +213,10 @@ int MigrateOnline(Session& session, const MigrateFlags& flags) {
   if (!done.ok()) return console.Fail(done.status());
   Report report = WithOk(*done);
   report["command"] = "migrate-dual";
+  for (Report& space : report["spaces"]) {
+    JudgeQuarantine(&space);
+    if (!IsTrue(space, "ok")) report["ok"] = false;
+  }
   return PrintReport(console, report, StatusText);
 }
 

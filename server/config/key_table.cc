@@ -222,7 +222,8 @@ const KeyInfo kKeys[] = {
     {.name = "migration.paused",
      .type = KeyType::kBool,
      .change = Change::kRunTime,
-     .text = "It stands still: no reads, no writes of its own.",
+     .text = "Conversion stands still: no reads, no writes of its own. What upstream left comes in "
+             "all the same.",
      .field = FIELD(migration.paused)},
 
     {.name = "logging.level",

@@ -4,10 +4,10 @@
 
 namespace engram::server {
 
-void BackgroundJobs::Add(Work work) {
+void BackgroundJobs::Add(Kind kind, Work work) {
   MutexLock lock(mutex_);
   if (stopped_) return;
-  waiting_.push_back(std::move(work));
+  waiting_.push_back({kind, std::move(work)});
   if (running_) return;
   // An earlier thread has left its loop under the mutex: it takes no time to join.
   if (thread_.joinable()) thread_.join();
@@ -15,25 +15,26 @@ void BackgroundJobs::Add(Work work) {
   thread_ = std::thread([this] { Run(); });
 }
 
-void BackgroundJobs::CancelCurrent() {
+void BackgroundJobs::CancelCurrent(Kind kind) {
   MutexLock lock(mutex_);
-  if (running_) cancel_.store(true);
+  if (running_ && current_ == kind) cancel_.store(true);
 }
 
 void BackgroundJobs::Run() {
   for (;;) {
-    Work work;
+    Job job;
     {
       MutexLock lock(mutex_);
       if (waiting_.empty() || stopped_) {
         running_ = false;
         return;
       }
-      work = std::move(waiting_.front());
+      job = std::move(waiting_.front());
       waiting_.pop_front();
+      current_ = job.kind;
       cancel_.store(false);
     }
-    work(cancel_);
+    job.work(cancel_);
   }
 }
 

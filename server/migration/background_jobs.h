@@ -15,21 +15,27 @@ namespace engram::server {
 // Thread-safe.
 class BackgroundJobs {
  public:
+  enum class Kind { kIngest, kVerification };
   // A job looks at `cancel` and ends early when it is set.
   using Work = std::function<void(const std::atomic<bool>& cancel)>;
   ~BackgroundJobs() { Stop(); }
   // Behind all that wait. Dropped after Stop().
-  void Add(Work work) ENGRAM_EXCLUDES(mutex_);
-  // Tells the job in hand to end; the next one begins.
-  void CancelCurrent() ENGRAM_EXCLUDES(mutex_);
+  void Add(Kind kind, Work work) ENGRAM_EXCLUDES(mutex_);
+  // Tells the job in hand to end if it is of this kind; the next one begins.
+  void CancelCurrent(Kind kind) ENGRAM_EXCLUDES(mutex_);
   // Cancels the job in hand, drops the others, returns when the thread has ended.
   void Stop() ENGRAM_EXCLUDES(mutex_);
 
  private:
+  struct Job {
+    Kind kind = Kind::kIngest;
+    Work work;
+  };
   void Run() ENGRAM_EXCLUDES(mutex_);
 
   Mutex mutex_;
-  std::deque<Work> waiting_ ENGRAM_GUARDED_BY(mutex_);
+  std::deque<Job> waiting_ ENGRAM_GUARDED_BY(mutex_);
+  Kind current_ ENGRAM_GUARDED_BY(mutex_) = Kind::kIngest;  // while running_
   bool running_ ENGRAM_GUARDED_BY(mutex_) = false;
   bool stopped_ ENGRAM_GUARDED_BY(mutex_) = false;
   std::thread thread_ ENGRAM_GUARDED_BY(mutex_);

@@ -311,10 +311,11 @@ Status Scheduler::SetKnobs(const SchedulerKnobs& knobs) {
   ENGRAM_TRY(CheckKnobs(knobs));
   {
     MutexLock lock(mutex_);
-    // An ingest takes them when it begins.
-    if (knobs.paused != knobs_.paused || knobs.rate_limit != knobs_.rate_limit) {
-      jobs_.CancelCurrent();
+    // An ingest takes its rate when it begins, and no pause halts it.
+    if (knobs.rate_limit != knobs_.rate_limit) {
+      jobs_.CancelCurrent(BackgroundJobs::Kind::kIngest);
     }
+    if (knobs.paused) jobs_.CancelCurrent(BackgroundJobs::Kind::kVerification);
     knobs_ = knobs;
     const uint64_t now = clock_.MonotonicNs();
     if (knobs.paused) {

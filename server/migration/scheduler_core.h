@@ -43,6 +43,7 @@ struct SpaceEntry {
   uint64_t migrated_before = 0;  // by migrators that are gone
   uint64_t migrated = 0;         // by the one in place
   uint64_t lag_lsn = 0;
+  uint64_t quarantined = 0;  // kept back by the migrator, as of its last step
   bool digest_matches = false;
   RateMeter rate;
   RetryDelay retry;

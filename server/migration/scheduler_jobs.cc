@@ -42,7 +42,7 @@ std::string Findings(const std::string& report) {
 
 void Scheduler::QueueArrivals(uint64_t* wake_at_ns) {
   MutexLock lock(mutex_);
-  if (knobs_.paused || stop_) return;
+  if (stop_) return;
   const uint64_t now = clock_.MonotonicNs();
   for (auto& [name, entry] : entries_) {
     if (!entry.arriving() || entry.arrival.queued) continue;
@@ -52,7 +52,8 @@ void Scheduler::QueueArrivals(uint64_t* wake_at_ns) {
     }
     entry.arrival.queued = true;
     const std::string space = name;
-    jobs_.Add([this, space](const std::atomic<bool>& cancel) { BringIn(space, cancel); });
+    jobs_.Add(BackgroundJobs::Kind::kIngest,
+              [this, space](const std::atomic<bool>& cancel) { BringIn(space, cancel); });
   }
 }
 
@@ -167,7 +168,8 @@ void Scheduler::AdvanceOnline(const std::string& name, uint64_t* wake_at_ns) {
     if (!entry.online.verified) {
       entry.online.job_queued = true;
       entry.mirror_due = true;
-      jobs_.Add([this, name](const std::atomic<bool>& cancel) { VerifyOnline(name, cancel); });
+      jobs_.Add(BackgroundJobs::Kind::kVerification,
+                [this, name](const std::atomic<bool>& cancel) { VerifyOnline(name, cancel); });
       return;
     }
   }
@@ -210,6 +212,13 @@ Status Scheduler::NextOnlineMode(const SpaceHandle& space) {
 }
 
 void Scheduler::VerifyOnline(const std::string& name, const std::atomic<bool>& cancel) {
+  {
+    MutexLock lock(mutex_);
+    if (knobs_.paused) {  // queued behind something else when the pause came
+      entries_[name].online.job_queued = false;
+      return;
+    }
+  }
   const auto space = OpenSpace(name);
   Status status = space.status();
   uint32_t mode = 0;

@@ -32,7 +32,11 @@ bool Scheduler::Wanted(const SpaceEntry& entry) const {
 bool Scheduler::MayGo(const SpaceEntry& entry, uint64_t now_ns) const {
   if (stop_ || knobs_.paused || !Wanted(entry) || !entry.retry.Due(now_ns)) return false;
   if (!entry.idle) return true;
-  if (entry.phase == ENGRAM_SE_PHASE_COMPLETE && entry.mode != ENGRAM_SE_MODE_LEGACY) return false;
+  // Complete stays complete; but a write may be to a record that was kept back.
+  if (entry.phase == ENGRAM_SE_PHASE_COMPLETE && entry.mode != ENGRAM_SE_MODE_LEGACY &&
+      entry.quarantined == 0) {
+    return false;
+  }
   return entry.writes_now != entry.writes_seen;
 }
 
@@ -193,12 +197,16 @@ void Scheduler::Account(SpaceEntry& entry, const engram_se_migrator_state& state
   entry.retry.Reset();
   entry.phase = state.phase;
   entry.migrated = state.converted_total;
+  entry.quarantined = state.quarantined_total;
   entry.digest_matches = state.digest_matches != 0;
   entry.lag_lsn = state.lsn_durable - std::min(state.lsn_durable, state.lsn_tailed);
   entry.mirror_due = true;
   entry.idle = state.done == 0 || state.phase == ENGRAM_SE_PHASE_COMPLETE;
   // What is complete needs no migrator until the mode changes; what tails keeps its own.
-  if (state.phase == ENGRAM_SE_PHASE_COMPLETE && entry.migrator_scans_history) DropMigrator(entry);
+  if (state.phase == ENGRAM_SE_PHASE_COMPLETE && entry.migrator_scans_history &&
+      entry.quarantined == 0) {
+    DropMigrator(entry);
+  }
   figures_.memory_usage_bytes = state.resident_budget_used_bytes;
   if (state.done == 0) return;
   entry.rate.Add(now, state.done);

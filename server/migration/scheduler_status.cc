@@ -41,7 +41,7 @@ void Scheduler::Describe(const std::string& name, uint64_t now_ns, SpaceMigratio
   status->rate = entry.arriving() ? entry.arrival.rate : entry.rate.PerSecond(now_ns);
   if (entry.arriving()) {
     status->eta_seconds = entry.arrival.eta_seconds;
-  } else if (status->remaining_old == 0) {
+  } else if (status->remaining_old == 0 || entry.phase == ENGRAM_SE_PHASE_COMPLETE) {
     status->eta_seconds = 0;
   } else if (status->rate > 0) {
     status->eta_seconds = static_cast<double>(status->remaining_old) / status->rate;
@@ -50,7 +50,9 @@ void Scheduler::Describe(const std::string& name, uint64_t now_ns, SpaceMigratio
     status->online_step = entry.online.job_queued ? "verify" : ModeName(entry.mode);
   }
   const auto throttle = throttles_.Current();
-  const bool concerned = knobs_.paused || (Wanted(entry) && !entry.idle) || entry.arriving();
+  // A pause does not halt what comes in.
+  const bool concerned =
+      entry.arriving() ? !knobs_.paused : knobs_.paused || (Wanted(entry) && !entry.idle);
   if (throttle && concerned) {
     status->throttle_reason = throttle->reason;
     status->throttle_since =

@@ -7,6 +7,7 @@ import random
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import time
 import unittest
@@ -276,6 +277,62 @@ class Migrator(ServerTest):
         server.knobs(rate_limit=0)
         server.wait_drained()
 
+    def poison(self, marker):
+        """Damages every copy of a text in the tables of the stopped store."""
+        data = self.root / "default" / "dual" / "store.1" / "data.mdb"
+        content = data.read_bytes()
+        self.assertIn(marker.encode(), content)
+        data.write_bytes(content.replace(marker.encode(), marker.swapcase().encode()))
+
+    def test_with_a_poison_record_it_completes_and_says_so(self):
+        server = self.server()
+        self.fill(server, 60)
+        server.put("poison", "poisoned content of one record")
+        digest = server.migration()["digest"]
+        server.stop()
+        self.poison("poisoned content of one record")
+        server.start()
+        server.flag(True)
+        code, answer = self.command(server, "migrate-dual", "--mode", "online", timeout=60)
+        self.assertEqual((code, answer["ok"]), (1, False), answer)
+        self.assertIn("complete but for 1 record ", answer["error"]["message"])
+        self.assertIn("engram verify --full --space=default", answer["error"]["hint"])
+        status = server.migration()
+        self.assertEqual((status["phase"], status["quarantined"], status["remaining_old"]),
+                         ("complete", 1, 1))
+        self.assertEqual((status["converted"], status["digest"]), (60, digest))
+        self.assertTrue(status["digest_matches"])
+        self.assertEqual((status["error"], status["eta_seconds"]), (None, 0))
+        _, report = self.command(server, "verify", "--full")
+        self.assertEqual(len(report["corrupt"]), 1, report)
+        server.stop()
+        server.start()
+        server.wait_migration(lambda s: s["phase"] == "complete", "complete after a restart")
+        server.put("poison", "written again")
+        status = server.wait_migration(lambda s: s["quarantined"] == 0, "nothing set it free")
+        self.assertEqual(status["remaining_old"], 0)
+        code, answer = self.command(server, "migrate-dual", "--mode", "online", timeout=60)
+        self.assertEqual((code, answer["ok"]), (0, True), answer)
+
+    def test_what_does_not_verify_ends_the_watch_with_the_reason(self):
+        server = self.server()
+        self.fill(server, 60)
+        server.put("ill", "whose tables are damaged", embedding=[0.5] * 767 + [0.25])
+        server.stop()
+        # A float of an embedding: the conversion does not look at it, the verification does.
+        data = self.root / "default" / "dual" / "store.1" / "data.mdb"
+        content = data.read_bytes()
+        floats = struct.pack("<768f", *[0.5] * 767, 0.25)
+        self.assertIn(floats[-64:], content)
+        data.write_bytes(content.replace(floats[-64:], floats[-64:-4] + b"\0\0\0\0"))
+        server.start()
+        server.flag(True)
+        code, answer = self.command(server, "migrate-dual", "--mode", "online", timeout=60)
+        self.assertEqual((code, answer["ok"]), (1, False), answer)
+        self.assertIn("the migration failed: ", answer["error"]["message"])
+        self.assertIn("embedding row", answer["error"]["message"])
+        self.assertEqual(server.migration()["phase"], "failed")
+
     def test_progress_is_streamed(self):
         server = self.server()
         self.fill(server, 200)
@@ -428,6 +485,24 @@ class Upstream(ServerTest):
 
     def test_the_legacy_layout_goes_to_the_default_space(self):
         self.check_arrival("legacy-e2", flag=False)
+
+    def test_a_pause_halts_conversion_and_not_what_comes_in(self):
+        records, digest = self.expected("plain")["default"]
+        self.prepare("plain")
+        server = self.server(start=False, env={"ENGRAM_MIGRATION_RATE_LIMIT": "100"})
+        server.start()
+        server.knobs(paused=True)
+        self.assertEqual(server.migration()["phase"], "ingest", "the test is too slow")
+        arrived = server.wait_migration(lambda s: s["phase"] != "ingest", "it never arrived")
+        self.assertEqual((arrived["count"], arrived["digest"]), (len(records), digest))
+        self.assertEqual(server.get("no-such-id").status, 404)
+        server.flag(True)
+        time.sleep(0.5)
+        status = server.migration()
+        self.assertEqual((status["remaining_old"], status["throttle"]["reason"]),
+                         (len(records), "paused"))
+        server.knobs(paused=False)
+        server.wait_drained()
 
     def test_a_source_that_was_rewritten_is_refused_and_said_so(self):
         self.prepare("plain")

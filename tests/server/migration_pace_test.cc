@@ -156,7 +156,7 @@ TEST(BackgroundJobsTest, OneAfterAnotherAndAgainAfterIdling) {
   };
   for (int round = 1; round <= 3; ++round) {
     for (int i = 0; i < 5; ++i) {
-      jobs.Add([&](const std::atomic<bool>&) {
+      jobs.Add(BackgroundJobs::Kind::kIngest, [&](const std::atomic<bool>&) {
         const int now = ++running;
         if (now > most) most = now;
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -170,14 +170,33 @@ TEST(BackgroundJobsTest, OneAfterAnotherAndAgainAfterIdling) {
   EXPECT_EQ(most.load(), 1);
 }
 
+TEST(BackgroundJobsTest, OnlyAJobOfTheKindIsCancelled) {
+  BackgroundJobs jobs;
+  std::atomic<bool> began{false}, cancelled{false};
+  jobs.Add(BackgroundJobs::Kind::kVerification, [&](const std::atomic<bool>& cancel) {
+    began = true;
+    while (!cancel.load()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    cancelled = true;
+  });
+  while (!began) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  jobs.CancelCurrent(BackgroundJobs::Kind::kIngest);
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_FALSE(cancelled.load());
+  jobs.CancelCurrent(BackgroundJobs::Kind::kVerification);
+  for (int i = 0; i < 10'000 && !cancelled; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_TRUE(cancelled.load());
+}
+
 TEST(BackgroundJobsTest, StopCancelsTheOneInHandAndDropsTheOthers) {
   BackgroundJobs jobs;
   std::atomic<bool> began{false}, other{false};
-  jobs.Add([&](const std::atomic<bool>& cancel) {
+  jobs.Add(BackgroundJobs::Kind::kIngest, [&](const std::atomic<bool>& cancel) {
     began = true;
     while (!cancel.load()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   });
-  jobs.Add([&](const std::atomic<bool>&) { other = true; });
+  jobs.Add(BackgroundJobs::Kind::kIngest, [&](const std::atomic<bool>&) { other = true; });
   while (!began) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   jobs.Stop();
   EXPECT_FALSE(other.load());

@@ -213,6 +213,23 @@ TEST_F(SchedulerTest, PausedNothingIsConverted) {
   EXPECT_EQ(StatusOf("alpha").throttle_reason, "");
 }
 
+// The scheduler's thread opens no migrator while it is paused: it is there before the write, or the
+// write is lost to it.
+TEST_F(SchedulerTest, WithoutTheHistoryScanWhatIsWrittenDuringAPauseIsTailedBehindIt) {
+  Open();
+  Fill("alpha", 10);
+  SchedulerKnobs knobs;
+  knobs.history_scan = false;
+  knobs.paused = true;
+  ASSERT_TRUE(scheduler_->SetKnobs(knobs).ok());
+  Store("alpha", "new");
+  Store("opened-later", "new");
+  knobs.paused = false;
+  ASSERT_TRUE(scheduler_->SetKnobs(knobs).ok());
+  EXPECT_TRUE(WaitFor([&] { return StatusOf("alpha").remaining_old == 10; }, 5));
+  EXPECT_TRUE(WaitFor([&] { return StatusOf("opened-later").remaining_old == 0; }, 5));
+}
+
 TEST_F(SchedulerTest, WithoutTheHistoryScanTheFirstWriteIsTailedAlready) {
   Open();
   Fill("alpha", 10);
