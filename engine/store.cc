@@ -278,6 +278,7 @@ StoreInfo StoreImpl::Info() {
   info.applied = Lsn{applied_.load()};
   info.durable = Lsn{visible_.load()};
   info.overlay_size_bytes = pending_bytes_.load();
+  info.latched = is_latched_.load() || (log_ != nullptr && log_->latched());
   if (log_ != nullptr) {
     info.log_io = std::string(log_->io_name());
     info.log_size_bytes = log_->size_bytes();

@@ -320,6 +320,7 @@ struct StoreInfo {
   std::string log_io;               // "uring" or "pwrite"
   uint64_t overlay_size_bytes = 0;  // acknowledged, not applied
   uint64_t log_size_bytes = 0;      // of all segments
+  bool latched = false;             // no write is taken until it is opened again
   wal::Log::Counters log;           // since the store was opened
 };
 

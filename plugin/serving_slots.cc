@@ -47,6 +47,7 @@ void FillStore(engine::Store& store, engram_se_figures* out) {
   out->log_flush_ns_total = info.log.flush_ns;
   out->recovery_ns = store.recovery().duration_ns;
   out->recovery_records = store.recovery().records_replayed;
+  out->latched = info.latched ? 1 : 0;
 }
 
 void FillBackend(const compat::BackendStats& stats, engram_se_figures* out) {

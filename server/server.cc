@@ -181,6 +181,7 @@ class Server {
       metrics_->SpaceOpened(space);
       if (MigrationScheduler* scheduler = SchedulerInUse()) scheduler->SpaceOpened(space);
     };
+    options.failed = [this](const Status& why) { metrics_->SpaceFailedToOpen(why); };
     options.written = [this](const SpaceHandle& space) {
       if (MigrationScheduler* scheduler = SchedulerInUse()) scheduler->SpaceWritten(space);
     };
@@ -222,9 +223,11 @@ class Server {
     LogRequest(logger_, record);
   }
 
-  // What is wrong with one space must not keep the others from being served.
+  // What is wrong with one space must not keep the others from being served. A stop does not wait
+  // for all of them: the next start makes the rest.
   void MakeBootstrapSpaces(const Config& config) {
     for (const std::string& name : config.memory_spaces.bootstrap_spaces) {
+      if (signals_.StopIsPending()) return;
       const auto space = spaces_->FindOrCreate(name);
       if (!space.ok()) {
         logger_.Write(LogLevel::kError, "a bootstrap space cannot be opened",

@@ -335,6 +335,8 @@ typedef struct engram_se_figures {
   uint64_t recovery_records;
   uint64_t mode_gate_wait[ENGRAM_SE_WAIT_BUCKETS]; /* operations, by how long they waited */
   uint64_t mode_gate_wait_ns_total;
+  uint32_t latched; /* 1: writes answer FATAL until the space is closed and opened again */
+  uint32_t reserved32;
 } engram_se_figures;
 
 /* A migrator of one open space: converts what is old in small steps, in the foreground of whoever
@@ -354,7 +356,7 @@ typedef struct engram_se_migrator_options {
 #define ENGRAM_SE_PHASE_TAIL 1u     /* nothing old but what the log still brings */
 #define ENGRAM_SE_PHASE_BACKFILL 2u /* scanning history */
 #define ENGRAM_SE_PHASE_VERIFY 3u   /* recomputing the digests of what was converted */
-#define ENGRAM_SE_PHASE_COMPLETE 4u /* full coverage, digests agree, nothing old */
+#define ENGRAM_SE_PHASE_COMPLETE 4u /* all covered, digests agree, old only what is quarantined */
 #define ENGRAM_SE_PHASE_FAILED 5u   /* a verification that did not hold; the error said what */
 typedef struct engram_se_migrator_state {
   uint32_t struct_size;

@@ -67,7 +67,8 @@ Response SystemHealth(const ApiContext& context, const Request& request) {
                       {"memories", space.memories},
                       {"pressure", space.pressure},
                       {"wal_lag_ms", space.wal_lag_ms},
-                      {"consolidation_rate", space.consolidation_rate}});
+                      {"consolidation_rate", space.consolidation_rate},
+                      {"latched", space.latched}});
   }
   const auto recent = context.metrics.LastMinute();
   return Response::Json(HttpStatus(report.status),

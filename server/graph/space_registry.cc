@@ -1,6 +1,8 @@
 #include "server/graph/space_registry.h"
 
 #include <algorithm>
+#include <atomic>
+#include <thread>
 #include <unordered_map>
 #include <utility>
 
@@ -13,6 +15,8 @@
 namespace engram::server {
 namespace {
 
+constexpr size_t kClosingThreads = 16;
+
 enum class Phase { kOpening, kOpen, kClosing };
 
 struct Slot {
@@ -20,6 +24,20 @@ struct Slot {
   SpaceHandle handle;      // of kOpen
   uint64_t last_used = 0;  // of kOpen: a tick of the registry
 };
+
+// Several at a time: closing a space mostly waits for the disk.
+void LetGo(std::vector<SpaceHandle>* handles) {
+  std::atomic<size_t> next{0};
+  const auto run = [&] {
+    for (size_t i = next.fetch_add(1); i < handles->size(); i = next.fetch_add(1)) {
+      (*handles)[i].reset();
+    }
+  };
+  std::vector<std::thread> threads;
+  for (size_t i = 1; i < std::min(handles->size(), kClosingThreads); ++i) threads.emplace_back(run);
+  run();
+  for (std::thread& thread : threads) thread.join();
+}
 
 int64_t WallNs() {
   Clock& clock = Clock::System();
@@ -152,6 +170,7 @@ Result<SpaceHandle> SpaceRegistry::OpenSlot(const std::string& name, bool create
     handle = SpaceHandle(served.release(), Closer{state_});
     if (state_->options.opened) state_->options.opened(handle);
   }
+  if (!store.ok() && state_->options.failed) state_->options.failed(store.status());
   MutexLock lock(state_->mutex);
   if (handle == nullptr) {
     state_->slots.erase(name);
@@ -215,7 +234,7 @@ Status SpaceRegistry::Close(uint32_t wait_ms) {
       if (slot.phase == Phase::kOpen) released.push_back(State::Release(&slot));
     }
   }
-  released.clear();
+  LetGo(&released);
   Clock& clock = Clock::System();
   const uint64_t deadline = clock.MonotonicNs() + wait_ms * uint64_t{1'000'000};
   MutexLock lock(state_->mutex);

@@ -42,6 +42,7 @@ class SpaceRegistry {
         nullptr;  // ENGRAM_SE_MODE_* that a new space starts in
     std::function<void(const SpaceHandle&)> opened =
         nullptr;  // told of each opening, before anyone uses it
+    std::function<void(const Status&)> failed = nullptr;        // told of each opening that fails
     std::function<void(const SpaceHandle&)> written = nullptr;  // told of each write
     // Told that the named space is about to be closed, with its last handle: what hangs on the
     // space (a migrator) must be gone when it returns. Never called under a lock.

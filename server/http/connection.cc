@@ -71,7 +71,8 @@ void Connection::Start() {
   ErrorCode ignored;
   socket_.set_option(tcp::no_delay(true), ignored);
   socket_.non_blocking(true, ignored);
-  deadline_ns_ = AfterMs(options_.idle_deadline_ms);
+  // Who connects has something to say: only a connection that was used may idle.
+  deadline_ns_ = AfterMs(options_.header_deadline_ms);
   WaitReadable();
 }
 
@@ -312,10 +313,10 @@ Response Connection::RunHandler() {
   try {
     response = admission_.route->handler(parser_.request());
   } catch (const std::exception& error) {
-    response = StatusResponse(Status::Fatal(std::string("a handler threw: ") + error.what()));
+    response = HandlerFailure(std::string("a handler threw: ") + error.what());
   }
   if (response.defer && parser_.request().may_block) {
-    response = StatusResponse(Status::Fatal("a handler deferred where it may block"));
+    response = HandlerFailure("a handler deferred where it may block");
   }
   return response;
 }

@@ -44,6 +44,19 @@ Response Unavailable(const Status& error, std::string_view retry_after_s,
   return response;
 }
 
+// The space has failed and says so until it is opened anew, which a restart does. What failed is
+// the operator's business and in the log.
+Response Latched(const Status& error) {
+  Response response = ErrorResponse(
+      503, "MEMORY_CLUSTER_UNAVAILABLE",
+      "the memory space takes no writes: a write to its log failed on the device",
+      "nothing acknowledged is lost, and reads go on; once the device is well, restart "
+      "the server: engram stop, then engram start");
+  response.headers.emplace_back("Retry-After", "30");
+  response.log_detail = error.ToString();
+  return response;
+}
+
 }  // namespace
 
 Response ErrorResponse(int status, std::string_view code, std::string_view message,
@@ -79,6 +92,8 @@ Response StatusResponse(const Status& status) {
       return Refused(409, "CONFLICT", status, "change the state that is in the way first");
     case StatusCode::kNotFound:
       return Refused(404, "RESOURCE_NOT_FOUND", status, "check the name");
+    case StatusCode::kFatal:
+      return Latched(status);
     default: {
       Response response =
           ErrorResponse(500, "MEMORY_SYSTEM_ERROR",
@@ -88,6 +103,14 @@ Response StatusResponse(const Status& status) {
       return response;
     }
   }
+}
+
+Response HandlerFailure(const std::string& what) {
+  Response response =
+      ErrorResponse(500, "MEMORY_SYSTEM_ERROR", "the server failed to answer this request",
+                    "the server's log has the details under this response's X-Request-Id");
+  response.log_detail = what;
+  return response;
 }
 
 }  // namespace engram::server

@@ -17,9 +17,11 @@ Response ErrorResponse(int status, std::string_view code, std::string_view messa
 
 // A failure of the store: kBusy, kFull and kCancelled 503 MEMORY_CLUSTER_UNAVAILABLE with
 // Retry-After, kInvalidArgument 400 INVALID_MEMORY_INPUT, kFailedPrecondition 409 CONFLICT,
-// kNotFound 404 RESOURCE_NOT_FOUND, the rest 500 MEMORY_SYSTEM_ERROR. Never shows paths of the
-// machine.
+// kNotFound 404 RESOURCE_NOT_FOUND, kFatal (a latched space) 503 with the advice to restart, the
+// rest 500 MEMORY_SYSTEM_ERROR. Never shows paths of the machine.
 Response StatusResponse(const Status& status);
+// 500 MEMORY_SYSTEM_ERROR; `what` goes to the log.
+Response HandlerFailure(const std::string& what);
 
 }  // namespace engram::server
 

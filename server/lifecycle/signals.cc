@@ -62,6 +62,15 @@ SignalEvents::Event SignalEvents::Wait(int64_t timeout_ms) {
   return info.ssi_signo == SIGHUP ? Event::kReload : Event::kStop;
 }
 
+bool SignalEvents::StopIsPending() const {
+  sigset_t pending;
+  sigemptyset(&pending);
+  sigpending(&pending);
+  if (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1) return true;
+  pollfd stop{stop_descriptor_, POLLIN, 0};
+  return ::poll(&stop, 1, 0) == 1;
+}
+
 void SignalEvents::RequestStop() {
   const uint64_t one = 1;
   // It can only fail when the counter is full, and then the event is there.

@@ -24,6 +24,8 @@ class SignalEvents {
 
   // On the thread that blocked. Negative: no timeout.
   Event Wait(int64_t timeout_ms);
+  // Whether Wait() would return kStop now or behind a reload. On the thread that blocked.
+  bool StopIsPending() const;
   // From any thread: Wait() returns kStop.
   void RequestStop();
   // The next SIGTERM or SIGINT ends the process at once, for a shutdown that hangs.

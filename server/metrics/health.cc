@@ -42,12 +42,24 @@ HealthCheck DiskCheck(const HealthInputs& inputs) {
   return Check("disk", "storage", status, Text("%.0f MiB free for the spaces", free_mib));
 }
 
+std::string Listed(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += " " + name;
+  return text;
+}
+
 HealthCheck SpacesCheck(const HealthInputs& inputs) {
-  if (inputs.failing_spaces.empty()) {
+  if (inputs.failing_spaces.empty() && inputs.latched_spaces.empty()) {
     return Check("spaces", "connectivity", Health::kHealthy, "every open space answers");
   }
-  std::string text = "these do not answer:";
-  for (const std::string& space : inputs.failing_spaces) text += " " + space;
+  std::string text;
+  if (!inputs.failing_spaces.empty())
+    text += "these do not answer:" + Listed(inputs.failing_spaces);
+  if (!inputs.latched_spaces.empty()) {
+    text += (text.empty() ? "" : "; ") +
+            std::string("these take no writes until the server is restarted:") +
+            Listed(inputs.latched_spaces);
+  }
   return Check("spaces", "connectivity", Health::kUnhealthy, text);
 }
 

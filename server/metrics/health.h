@@ -37,6 +37,7 @@ struct SpaceHealth {
   double pressure = 0;  // of the room it could take on its disk, the share it has: 0..1
   double wal_lag_ms = 0;
   double consolidation_rate = 0;
+  bool latched = false;
 };
 
 struct HealthReport {
@@ -55,6 +56,7 @@ struct HealthInputs {
   uint64_t disk_total_bytes = 0;  // 0: unknown
   uint64_t disk_available_bytes = 0;
   std::vector<std::string> failing_spaces;      // that do not answer
+  std::vector<std::string> latched_spaces;      // that take no writes until a restart
   std::vector<std::string> failing_migrations;  // "space: why"
   double wal_lag_seconds = 0;
   uint64_t edges = 0;

@@ -103,6 +103,11 @@ class ServerMetricsImpl final : public ServerMetrics {
     spaces_.Opened(*space);
   }
 
+  void SpaceFailedToOpen(const Status& why) override {
+    MutexLock lock(mutex_);
+    spaces_.FailedToOpen(why);
+  }
+
   std::string PrometheusText(SpaceRegistry& spaces, MigrationScheduler& scheduler) override {
     Families families;
     CollectRequests(&families);

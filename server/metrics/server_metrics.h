@@ -27,6 +27,8 @@ class ServerMetrics {
   // From the registry's `opened`: its recovery counts. Who opened between two scrapes without it is
   // counted at the second one.
   virtual void SpaceOpened(const SpaceHandle& space) = 0;
+  // From the registry's `failed`: counts if what is on disk could not be read or recovered.
+  virtual void SpaceFailedToOpen(const Status& why) = 0;
   // The text format 0.0.4, gauges read from the open spaces and the scheduler at this moment;
   // changes no byte of a store.
   virtual std::string PrometheusText(SpaceRegistry& spaces, MigrationScheduler& scheduler) = 0;

@@ -35,6 +35,19 @@ void SpaceFamilies::Opened(const ServedSpace& space) {
   if (recovery_seconds_.size() > kRecoveriesKept) recovery_seconds_.pop_front();
 }
 
+void SpaceFamilies::FailedToOpen(const Status& why) {
+  switch (why.code()) {
+    case StatusCode::kCorruption:
+    case StatusCode::kIo:
+    case StatusCode::kFatal:
+    case StatusCode::kUnsupported:
+      ++failed_recoveries_;
+      break;
+    default:  // held by another process, no room for it: its log was not looked at
+      break;
+  }
+}
+
 void SpaceFamilies::DeclareSpaces(Families* families) {
   const auto gauge = [&](const char* name, const char* help) {
     families->Declare(name, MetricType::Gauge, help);
@@ -51,6 +64,7 @@ void SpaceFamilies::DeclareSpaces(Families* families) {
   gauge("engram_bindings", "Bindings between Episodes and Concepts");
   gauge("engram_lossy_concepts", "Concepts that are served as a projected Memory");
   gauge("engram_quarantined_records", "Records that could not be decoded or converted");
+  gauge("engram_space_latched", "1: takes no writes until the server is restarted");
   gauge("engram_space_size_bytes", "Bytes allocated on disk, the log included");
   gauge("engram_overlay_size_bytes", "Acknowledged writes held in memory until they are applied");
   gauge("engram_tier_records", "Memories of a tier");
@@ -75,6 +89,8 @@ void SpaceFamilies::DeclareLog(Families* families) {
   counter("engram_wal_records_total", "Records appended to the log");
   counter("engram_wal_flush_seconds_total", "Time spent in flushes of the log");
   counter("engram_wal_recovery_successes_total", "Spaces opened, their log replayed");
+  counter("engram_wal_recovery_failures_total",
+          "Openings of spaces that failed on what is on disk, each try counted");
   families->Declare("engram_wal_recovery_duration_seconds", MetricType::Summary,
                     "Time the replay of the log took when a space was opened");
   families->Declare("engram_wal_size_bytes", MetricType::Gauge, "Size of the log");
@@ -131,6 +147,7 @@ void SpaceFamilies::AddSpace(const ServedSpace& space, const engram_se_figures& 
   families->Gauge("engram_bindings", Number(figures.binding_count), labels);
   families->Gauge("engram_lossy_concepts", Number(figures.lossy_count), labels);
   families->Gauge("engram_quarantined_records", Number(figures.quarantined_count), labels);
+  families->Gauge("engram_space_latched", figures.latched, labels);
   families->Gauge("engram_space_size_bytes", Number(figures.size_bytes), labels);
   families->Gauge("engram_overlay_size_bytes", Number(figures.overlay_size_bytes), labels);
   for (size_t tier = 0; tier < kTiers.size(); ++tier) {
@@ -211,7 +228,8 @@ std::vector<SpaceHealth> SpaceFamilies::Check(SpaceRegistry& spaces, uint64_t no
     const double room = Number(figures->size_bytes) + Number(inputs->disk_available_bytes);
     const double pressure =
         inputs->disk_total_bytes == 0 || room == 0 ? 0 : Number(figures->size_bytes) / room;
-    found.push_back({name, figures->count, pressure, lag * 1e3, 0});
+    if (figures->latched != 0) inputs->latched_spaces.push_back(name);
+    found.push_back({name, figures->count, pressure, lag * 1e3, 0, figures->latched != 0});
   }
   return found;
 }
@@ -224,6 +242,7 @@ void SpaceFamilies::AddTotals(const Totals& totals, Families* families) {
   families->Histogram("engram_mode_gate_wait_seconds", bounds, totals.gate_buckets,
                       totals.gate_seconds);
   families->Counter("engram_wal_recovery_successes_total", Number(recoveries_));
+  families->Counter("engram_wal_recovery_failures_total", Number(failed_recoveries_));
   families->Summary("engram_wal_recovery_duration_seconds",
                     {recovery_seconds_.begin(), recovery_seconds_.end()}, {0.5, 0.9, 0.95, 0.99},
                     recoveries_, recovery_seconds_total_);

@@ -22,6 +22,7 @@ class SpaceFamilies {
   explicit SpaceFamilies(std::string data_root) : data_root_(std::move(data_root)) {}
   // A space that was opened: its recovery counts, once for each opening.
   void Opened(const ServedSpace& space);
+  void FailedToOpen(const Status& why);
   void Collect(SpaceRegistry& spaces, MigrationScheduler& scheduler, uint64_t now_ns,
                Families* families);
   // What the checks of the open spaces find; fills their part of the inputs.
@@ -60,6 +61,7 @@ class SpaceFamilies {
   std::map<std::string, Memory> memories_;
   std::deque<double> recovery_seconds_;  // the newest 1024
   uint64_t recoveries_ = 0;
+  uint64_t failed_recoveries_ = 0;
   double recovery_seconds_total_ = 0;
 };
 

@@ -240,6 +240,8 @@ int main(void) {
   FIELD(engram_se_figures, recovery_records);
   FIELD(engram_se_figures, mode_gate_wait);
   FIELD(engram_se_figures, mode_gate_wait_ns_total);
+  FIELD(engram_se_figures, latched);
+  FIELD(engram_se_figures, reserved32);
   STRUCT(engram_se_migrator_options);
   FIELD(engram_se_migrator_options, struct_size);
   FIELD(engram_se_migrator_options, flags);
