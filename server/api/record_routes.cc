@@ -12,6 +12,7 @@
 #include "server/api/context.h"
 #include "server/api/control_body.h"
 #include "server/api/migration_text.h"
+#include "server/api/space_choice.h"
 #include "server/http/error_response.h"
 
 namespace engram::server {
@@ -30,11 +31,6 @@ struct Page {
 bool IsSet(const Request& request, std::string_view name) {
   const auto text = request.Query(name);
   return text && (*text == "1" || *text == "true");
-}
-
-std::string SpaceOf(const ApiContext& context, const Request& request) {
-  const auto space = request.Query("space");
-  return space ? std::string(*space) : context.config.config().memory_spaces.default_space;
 }
 
 plugin::MemoryStyle StyleOf(const Request& request) {
@@ -56,11 +52,16 @@ Page PageOf(const Request& request) {
   return page;
 }
 
-Result<SpaceHandle> Existing(const ApiContext& context, const Request& request) {
-  const std::string name = SpaceOf(context, request);
-  ENGRAM_ASSIGN_OR_RETURN(SpaceHandle space, context.spaces.Find(name));
-  if (space == nullptr) return Status::NotFound("there is no space " + name);
-  return space;
+// The space that header or query name, or why there is none to work on.
+tl::expected<SpaceHandle, Response> Existing(const ApiContext& context, const Request& request) {
+  const auto name = ChooseSpace(request, {}, context.config.config().memory_spaces.default_space);
+  if (!name) return tl::unexpected(ToResponse(name.error()));
+  auto space = context.spaces.Find(*name);
+  if (!space.ok()) return tl::unexpected(StatusResponse(space.status()));
+  if (*space == nullptr) {
+    return tl::unexpected(StatusResponse(Status::NotFound("there is no space " + *name)));
+  }
+  return std::move(*space);
 }
 
 Response Lines(std::string body) {
@@ -71,7 +72,7 @@ Response Lines(std::string body) {
 
 Response ListRecords(const ApiContext& context, const Request& request) {
   const auto space = Existing(context, request);
-  if (!space.ok()) return StatusResponse(space.status());
+  if (!space) return space.error();
   const Page page = PageOf(request);
   std::string body;
   const Status scanned = (*space)->space->Scan(page.scan, [&](const engram_se_memory& memory) {
@@ -84,7 +85,7 @@ Response ListRecords(const ApiContext& context, const Request& request) {
 
 Response GetRecord(const ApiContext& context, const Request& request) {
   const auto space = Existing(context, request);
-  if (!space.ok()) return StatusResponse(space.status());
+  if (!space) return space.error();
   const plugin::MemoryStyle style = StyleOf(request);
   std::string body;
   const Status found = (*space)->space->Retrieve(request.PathParam("id"), style.embeddings,
@@ -147,7 +148,9 @@ Response PutRecords(const ApiContext& context, const Request& request) {
     return Status::Ok();
   });
   if (!parsed.ok()) return StatusResponse(parsed);
-  const auto space = context.spaces.FindOrCreate(SpaceOf(context, request));
+  const auto name = ChooseSpace(request, {}, context.config.config().memory_spaces.default_space);
+  if (!name) return ToResponse(name.error());
+  const auto space = context.spaces.FindOrCreate(*name);
   if (!space.ok()) return StatusResponse(space.status());
   std::vector<plugin::MemoryInputView> views;
   views.reserve(inputs.size());
@@ -168,7 +171,7 @@ Response DeleteRecords(const ApiContext& context, const Request& request) {
   });
   if (!parsed.ok()) return StatusResponse(parsed);
   const auto space = Existing(context, request);
-  if (!space.ok()) return StatusResponse(space.status());
+  if (!space) return space.error();
   std::vector<uint64_t> lsns;
   const WriteScope scope(context.spaces, *space);
   const Status removed = (*space)->space->RemoveBatch(ids, &lsns);
@@ -202,7 +205,7 @@ json StatsOf(const std::string& name, const engram_se_figures& figures) {
 
 Response SpaceStatistics(const ApiContext& context, const Request& request) {
   const auto space = Existing(context, request);
-  if (!space.ok()) return StatusResponse(space.status());
+  if (!space) return space.error();
   const auto figures = (*space)->space->Figures();
   if (!figures.ok()) return StatusResponse(figures.status());
   return Response::Json(200, Dump(StatsOf((*space)->name, *figures)));
@@ -213,7 +216,7 @@ Response VerifySpace(const ApiContext& context, const Request& request) {
   const auto body = ControlBody(request);
   if (!body) return body.error();
   const auto space = Existing(context, request);
-  if (!space.ok()) return StatusResponse(space.status());
+  if (!space) return space.error();
   plugin::VerifyOptions options{.space = (*space)->name, .source = std::nullopt};
   for (const auto& [name, value] : body->items()) {
     if (name == "sample" && value.is_number_unsigned()) {

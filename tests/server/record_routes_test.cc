@@ -49,6 +49,27 @@ TEST_F(RecordRoutesTest, WhatIsListedExactlyCanBePutBackTheSame) {
   }
 }
 
+TEST_F(RecordRoutesTest, TheSpaceIsNamedByAnyOfTheHeadersOrTheQuery) {
+  for (const char* header : {"X-Memory-Space", "X-Engram-Memory-Space", "X-Memory-Space-Id"}) {
+    const Headers named = {{"Content-Type", "application/json"}, {header, "other"}};
+    ASSERT_EQ(Send(Method::kPost, kRoute, Line(header), named).status, 200);
+    EXPECT_EQ(Send(Method::kGet, std::string(kRoute) + "/" + header, "", named).status, 200);
+    EXPECT_EQ(Send(Method::kGet, std::string(kRoute) + "/" + header).status, 404);
+    const Response space = Send(Method::kGet, "/api/v1/admin/space", "", named);
+    EXPECT_EQ(Json::parse(space.body)["space"], "other");
+    const Response verified = Send(Method::kPost, "/api/v1/admin/verify", "{}", named);
+    EXPECT_EQ(Json::parse(verified.body)["space"], "other");
+    const Response deleted =
+        Send(Method::kPost, std::string(kRoute) + "/delete", Json(header).dump(), named);
+    EXPECT_EQ(deleted.status, 200) << deleted.body;
+    EXPECT_EQ(Send(Method::kGet, std::string(kRoute) + "/" + header, "", named).status, 404);
+  }
+  EXPECT_EQ(List("?space=other").size(), 0u);
+  const Headers two = {{"X-Memory-Space", "one"}, {"X-Memory-Space-Id", "other"}};
+  EXPECT_EQ(Send(Method::kGet, kRoute, "", two).status, 400);
+  EXPECT_EQ(Send(Method::kGet, std::string(kRoute) + "?space=..").status, 400);
+}
+
 TEST_F(RecordRoutesTest, EachLineIsAcknowledgedInOrderWithItsLsn) {
   const Response response = Put(Line("b") + Line("a"));
   ASSERT_EQ(response.status, 200);
