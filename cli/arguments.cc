@@ -264,7 +264,11 @@ class Grammar {
         ->check(Whole(1));
     verify->add_flag("--full", flags_.verify.full,
                      "Also layouts, map order, re-encoding and cross tables");
-    Example(verify, name + " --source /var/lib/engram --full --json");
+    Example(verify,
+            name +
+                " --source /var/lib/engram --full --json\n\n"
+                "Beside a running server the server verifies: it shows no progress, and takes no "
+                "--source; for\nthese stop it first.");
     Runs(verify, [this](Session& s) {
       VerifyFlags chosen = flags_.verify;
       if (!chosen.source) chosen.source = flags_.migrate.source;

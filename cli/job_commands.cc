@@ -201,6 +201,8 @@ int Verify(Session& session, const VerifyFlags& flags) {
         if (flags.source) return report;
         auto server = ServerBeside(session, report.status());
         if (server == nullptr) return report;
+        session.console().Say("the running server verifies space " + space +
+                              " and answers when it is done");
         return RemoteSpace(std::move(server), space).Verify(flags.sample, flags.full);
       });
 }
