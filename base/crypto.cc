@@ -5,6 +5,7 @@
 
 #include <cstring>
 
+#include "base/ascii.h"
 #include "base/check.h"
 
 namespace engram {
@@ -20,12 +21,6 @@ const EVP_CIPHER* FetchedAes256Ctr() {
   static const EVP_CIPHER* cipher = EVP_CIPHER_fetch(nullptr, "AES-256-CTR", nullptr);
   ENGRAM_CHECK(cipher != nullptr);
   return cipher;
-}
-
-int HexValue(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  return -1;
 }
 
 }  // namespace
@@ -45,8 +40,8 @@ Result<Sha256Digest> ParseSha256Hex(std::string_view text) {
   Sha256Digest digest;
   if (text.size() != 64) return Status::InvalidArgument("a digest has 64 lowercase hex digits");
   for (size_t i = 0; i < 32; ++i) {
-    int high = HexValue(text[2 * i]);
-    int low = HexValue(text[2 * i + 1]);
+    int high = HexDigit(text[2 * i]);
+    int low = HexDigit(text[2 * i + 1]);
     if (high < 0 || low < 0) {
       return Status::InvalidArgument("a digest has 64 lowercase hex digits");
     }

@@ -1,5 +1,6 @@
 #include "base/ids.h"
 
+#include "base/ascii.h"
 #include "base/coding.h"
 #include "base/crypto.h"
 #include "base/utf8.h"
@@ -12,12 +13,6 @@ constexpr size_t kSpaceIdSizeMax = 64;
 
 bool IsSpaceIdByte(char c) {
   return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
-}
-
-int HexDigit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  return -1;
 }
 
 bool IsHyphenPosition(size_t i) { return i == 8 || i == 13 || i == 18 || i == 23; }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "base/ascii.h"
 #include "base/coding.h"
 #include "base/crypto.h"
 #include "base/json_text.h"
@@ -28,16 +29,10 @@ struct ListQuery {
   RecordStyle style;
 };
 
-std::string Lower(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return lower;
-}
-
 Refused ReadTier(const Request& request, uint32_t* out) {
   const auto text = request.Query("tier");
   if (!text) return std::nullopt;
-  const std::string tier = Lower(*text);
+  const std::string tier = LowerAscii(*text);
   if (tier == "all") return std::nullopt;
   if (tier == "hot") *out = ENGRAM_SE_TIER_HOT;
   if (tier == "warm") *out = ENGRAM_SE_TIER_WARM;
@@ -45,11 +40,6 @@ Refused ReadTier(const Request& request, uint32_t* out) {
   if (*out != 0) return std::nullopt;
   return BadRequest("Invalid tier value: '" + Shown(*text) + "'.",
                     "Use one of hot, warm, cold, all, for example ?tier=all.");
-}
-
-int HexDigit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 // A cursor is the id that the page before ended with, in hexadecimal digits.

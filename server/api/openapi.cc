@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "base/ascii.h"
 #include "server/api/route_docs.h"
 
 namespace engram::server {
@@ -118,12 +119,6 @@ Json Responses(const RouteDoc& doc) {
   return responses;
 }
 
-std::string Lower(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return lower;
-}
-
 Json Operation(const Route& route, const RouteDoc& doc) {
   Json operation = {{"tags", {doc.tag}},
                     {"summary", doc.summary},
@@ -202,7 +197,7 @@ std::string OpenApiJson(const Router& router, const std::string& version) {
   for (const Route& route : router.routes()) {
     const RouteDoc* doc = DocOf(route);
     if (doc == nullptr) continue;
-    document["paths"][route.pattern][Lower(MethodName(route.method))] = Operation(route, *doc);
+    document["paths"][route.pattern][LowerAscii(MethodName(route.method))] = Operation(route, *doc);
   }
   return document.dump();
 }

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "server/http/ascii.h"
+#include "base/ascii.h"
 #include "server/http/error_response.h"
 
 namespace engram::server {

@@ -1,7 +1,7 @@
 #include "server/http/message.h"
 
+#include "base/ascii.h"
 #include "base/check.h"
-#include "server/http/ascii.h"
 
 namespace engram::server {
 

@@ -5,8 +5,8 @@
 #include <boost/beast/http/basic_parser.hpp>
 #include <optional>
 
+#include "base/ascii.h"
 #include "base/utf8.h"
-#include "server/http/ascii.h"
 #include "server/http/url.h"
 
 namespace engram::server {

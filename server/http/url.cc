@@ -1,16 +1,8 @@
 #include "server/http/url.h"
 
+#include "base/ascii.h"
+
 namespace engram::server {
-namespace {
-
-int HexDigit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
-}  // namespace
 
 std::string PercentDecoded(std::string_view text, Plus plus) {
   const char* special = plus == Plus::kSpace ? "%+" : "%";
@@ -23,7 +15,8 @@ std::string PercentDecoded(std::string_view text, Plus plus) {
       continue;
     }
     if (text[i] == '%' && i + 2 < text.size()) {
-      const int high = HexDigit(text[i + 1]), low = HexDigit(text[i + 2]);
+      const int high = HexDigit(LowerAscii(text[i + 1]));
+      const int low = HexDigit(LowerAscii(text[i + 2]));
       if (high >= 0 && low >= 0) {
         out += static_cast<char>(high * 16 + low);
         i += 2;
