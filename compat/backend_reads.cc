@@ -51,7 +51,9 @@ class PassOver {
       : view_(view), tier_(options.tier), left_(options.skip) {}
   Result<bool> Asks(NodeKey key) {
     if (left_ == 0 && !tier_) return false;
-    ENGRAM_ASSIGN_OR_RETURN(const auto head, view_.Head(key));
+    const auto found = view_.Head(key);
+    if (found.status().code() == StatusCode::kCorruption) return false;  // the read reports it
+    ENGRAM_ASSIGN_OR_RETURN(const auto head, found);
     if (!head || (tier_ && head->tier != *tier_)) return true;
     if (left_ == 0) return false;
     --left_;

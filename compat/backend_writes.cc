@@ -157,7 +157,7 @@ Status Backend::PutBatch(const std::vector<PutItem>& items, std::vector<Lsn>* ls
 Result<Lsn> Backend::StageRemove(std::string_view id) {
   ENGRAM_ASSIGN_OR_RETURN(auto txn, BeginWrite());
   ENGRAM_ASSIGN_OR_RETURN(auto key, txn->view().FindId(id));
-  Status removed = key ? txn->RemoveRecord(*key) : Status::NotFound("no key");
+  Status removed = key ? txn->RemoveRecord(*key, id) : Status::NotFound("no key");
   if (removed.code() == StatusCode::kNotFound) {
     ENGRAM_TRY(AfterEarlierWrites(std::move(txn), Status::Ok()));
     return Lsn{};

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "engine/internal/row_reader.h"
 #include "engine/internal/store_impl.h"
 
 namespace engram::engine {
@@ -75,9 +76,8 @@ class GenerationCopy {
   Status CopyHeads();
   Status Copy(Table table, Bytes key, Bytes value);
   Status SetFinalized();
-  std::string Where(Table table, Bytes key) const {
-    return from_.environment().path() + "/data.mdb, table " +
-           std::to_string(static_cast<int>(table)) + ", key " + ToHex(key);
+  Status Damaged(Table table, Bytes key, const Status& why) const {
+    return DamagedRow(from_.environment(), table, key, why.message());
   }
 
   const lmdb::ReadTxn& from_;
@@ -104,7 +104,7 @@ Status GenerationCopy::CopyTable(Table table) {
     Bytes body;
     const Status checked = table == Table::kEmbeddings ? DecodeEmbedding(key, value, &owner, &body)
                                                        : DecodeChecked(key, value).status();
-    if (!checked.ok()) return checked.WithContext(Where(table, key));
+    if (!checked.ok()) return Damaged(table, key, checked);
     ENGRAM_TRY(Copy(table, key, value));
     ENGRAM_ASSIGN_OR_RETURN(more, cursor->Next(&key, &value));
   }
@@ -134,7 +134,7 @@ class GenerationCopy::HeadRows {
     at_end_ = !*more;
     if (at_end_) return Status::Ok();
     const Status decoded = decode_(key_, value_, &head_);
-    return decoded.ok() ? decoded : decoded.WithContext(copy_.Where(table_, key_));
+    return decoded.ok() ? decoded : copy_.Damaged(table_, key_, decoded);
   }
   const GenerationCopy& copy_;
   const Table table_;

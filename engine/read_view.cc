@@ -49,8 +49,7 @@ Result<std::optional<uint64_t>> ReadViewImpl::GetU64(Table table, Bytes key) {
   ENGRAM_ASSIGN_OR_RETURN(std::optional<Bytes> body, reader_.GetChecked(table, key));
   if (!body) return std::optional<uint64_t>();
   if (body->size() != 8) {
-    return Status::Corruption(reader_.Where(table, key) + ": size " + std::to_string(body->size()) +
-                              ", expected 8");
+    return reader_.Damaged(table, key, "size " + std::to_string(body->size()) + ", expected 8");
   }
   return std::optional<uint64_t>(LoadLe<uint64_t>(body->data()));
 }
@@ -88,7 +87,7 @@ Result<bool> ReadViewImpl::LoadHeads(NodeKey key, StoredRecord* record) {
   ENGRAM_ASSIGN_OR_RETURN(auto value, reader_.Get(Table::kExtensions, row_key));
   if (value) {
     Status status = DecodeExtension(row_key, *value, &record->extension);
-    if (!status.ok()) return status.WithContext(reader_.Where(Table::kExtensions, row_key));
+    if (!status.ok()) return reader_.Damaged(Table::kExtensions, row_key, status.message());
     record->has_extension = true;
   }
   return true;
@@ -101,25 +100,29 @@ Result<std::optional<StoredRecord>> ReadViewImpl::RecordToReplace(NodeKey key) {
   return record;
 }
 
+Status ReadViewImpl::NoReadableHead(NodeKey key) const {
+  const std::string row_key = EncodeU64Key(key.value);
+  ENGRAM_ASSIGN_OR_RETURN(const HeadRows rows, ReadHeadRows(key));
+  StoredRecord record;
+  const Status status = TakeHeads(AsBytes(row_key), rows, &record);
+  return reader_.Damaged(rows.dual_head ? Table::kHeads : Table::kOldHeads, AsBytes(row_key),
+                         status.message());
+}
+
 Result<std::optional<StoredRecord>> ReadViewImpl::Record(NodeKey key) {
   std::optional<StoredRecord> record(std::in_place);
   ENGRAM_ASSIGN_OR_RETURN(bool found, LoadHeads(key, &*record));
   if (!found) return std::optional<StoredRecord>();
   const std::string row_key = EncodeU64Key(key.value);
-  if (!record->has_head()) {
-    ENGRAM_ASSIGN_OR_RETURN(const HeadRows rows, ReadHeadRows(key));
-    const Table table = rows.dual_head ? Table::kHeads : Table::kOldHeads;
-    return TakeHeads(AsBytes(row_key), rows, &*record)
-        .WithContext(reader_.Where(table, AsBytes(row_key)));
-  }
+  if (!record->has_head()) return NoReadableHead(key);
   ENGRAM_ASSIGN_OR_RETURN(std::optional<Bytes> text,
                           reader_.Get(Table::kContent, AsBytes(row_key)));
   if (!text) {
-    return Status::Corruption(reader_.Where(Table::kContent, AsBytes(row_key)) +
-                              ": the row of a stored record is missing");
+    return reader_.Damaged(Table::kContent, AsBytes(row_key),
+                           "the row of a stored record is missing");
   }
   Status status = DecodeTextFields(AsBytes(row_key), *text, &record->text);
-  if (!status.ok()) return status.WithContext(reader_.Where(Table::kContent, AsBytes(row_key)));
+  if (!status.ok()) return reader_.Damaged(Table::kContent, AsBytes(row_key), status.message());
   return record;
 }
 
@@ -131,7 +134,9 @@ Result<std::optional<HeadCommon>> ReadView::Head(NodeKey key) {
 Result<std::optional<HeadCommon>> ReadViewImpl::Head(NodeKey key) {
   StoredRecord record;
   ENGRAM_ASSIGN_OR_RETURN(const bool found, LoadHeads(key, &record));
-  return found ? std::optional<HeadCommon>(record.current()) : std::optional<HeadCommon>();
+  if (!found) return std::optional<HeadCommon>();
+  if (!record.has_head()) return NoReadableHead(key);
+  return std::optional<HeadCommon>(record.current());
 }
 
 Result<std::string> ReadViewImpl::IdOf(NodeKey key) {
@@ -140,7 +145,7 @@ Result<std::string> ReadViewImpl::IdOf(NodeKey key) {
   if (!row) return Status::NotFound("no node has the key " + std::to_string(key.value));
   TextFields text;
   Status status = DecodeTextFields(AsBytes(row_key), *row, &text);
-  if (!status.ok()) return status.WithContext(reader_.Where(Table::kContent, AsBytes(row_key)));
+  if (!status.ok()) return reader_.Damaged(Table::kContent, AsBytes(row_key), status.message());
   return std::move(text.id);
 }
 
@@ -149,13 +154,13 @@ Result<NodeKey> ReadViewImpl::ReadEmbedding(VectorKey key, Embedding* out) {
   ENGRAM_ASSIGN_OR_RETURN(std::optional<Bytes> row,
                           reader_.Get(Table::kEmbeddings, AsBytes(row_key)));
   if (!row) {
-    return Status::Corruption(reader_.Where(Table::kEmbeddings, AsBytes(row_key)) +
-                              ": the embedding of a stored record is missing");
+    return reader_.Damaged(Table::kEmbeddings, AsBytes(row_key),
+                           "the embedding of a stored record is missing");
   }
   NodeKey owner;
   Bytes floats;
   Status status = DecodeEmbedding(AsBytes(row_key), *row, &owner, &floats);
-  if (!status.ok()) return status.WithContext(reader_.Where(Table::kEmbeddings, AsBytes(row_key)));
+  if (!status.ok()) return reader_.Damaged(Table::kEmbeddings, AsBytes(row_key), status.message());
   std::memcpy(out->data(), floats.data(), kEmbeddingSizeBytes);
   return owner;
 }
@@ -166,7 +171,7 @@ Result<std::vector<Neighbour>> ReadViewImpl::Edges(Table table, NodeKey node) {
   ENGRAM_TRY(reader_.Scan(table, {}, AsBytes(prefix), [&](Bytes key, Bytes value) -> Result<bool> {
     auto body = DecodeChecked(key, value);
     if (!body.ok() || body->size() != 4 || key.size() != kLinkKeySizeBytes) {
-      return Status::Corruption(reader_.Where(table, key) + ": damaged edge row");
+      return reader_.Damaged(table, key, "damaged edge row");
     }
     edges.push_back(
         {NodeKey{LoadBe64(key.data() + 16)}, LoadBe64(key.data() + 8), LoadFloat(body->data())});
@@ -189,7 +194,7 @@ Result<std::vector<Binding>> ReadViewImpl::Bindings(Table table, NodeKey node) {
   ENGRAM_TRY(reader_.Scan(table, {}, AsBytes(prefix), [&](Bytes key, Bytes value) -> Result<bool> {
     auto body = DecodeChecked(key, value);
     if (!body.ok() || body->size() != 8 || key.size() != kLinkKeySizeBytes) {
-      return Status::Corruption(reader_.Where(table, key) + ": damaged binding row");
+      return reader_.Damaged(table, key, "damaged binding row");
     }
     bindings.push_back({NodeKey{LoadBe64(key.data() + 16)}, LoadBe64(key.data() + 8),
                         LoadFloat(body->data()), LoadFloat(body->data() + 4)});
@@ -304,7 +309,7 @@ Status ReadViewImpl::ScanIds(std::optional<std::string_view> after,
       reader_.Scan(Table::kIds, AsBytes(first), {}, [&](Bytes id_key, Bytes value) -> Result<bool> {
         auto body = DecodeChecked(id_key, value);
         if (!body.ok() || body->size() != 8) {
-          return Status::Corruption(reader_.Where(Table::kIds, id_key) + ": damaged row");
+          return reader_.Damaged(Table::kIds, id_key, "damaged row");
         }
         const NodeKey key{LoadLe<uint64_t>(body->data())};
         if (!IdKeyIsTruncated(id_key)) {

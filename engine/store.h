@@ -138,7 +138,8 @@ class ReadView {
   virtual Result<std::optional<StoredRecord>> Record(NodeKey key) = 0;
   // For a write that replaces the whole record: damaged heads and text are left out (has_head()).
   virtual Result<std::optional<StoredRecord>> RecordToReplace(NodeKey key) { return Record(key); }
-  // What both heads of a record have in common, of the current one, without its text.
+  // What both heads of a record have in common, of the current one, without its text. kCorruption
+  // if every head fails its check.
   virtual Result<std::optional<HeadCommon>> Head(NodeKey key);
   // The id of a key that has no record (edge endpoint), else of its record.
   virtual Result<std::string> IdOf(NodeKey key) = 0;
@@ -192,10 +193,10 @@ class WriteTxn {
     float activation = 0;  // decides the tier
   };
   virtual Status PutRecord(const Record& record) = 0;
-  // Drops heads, rows, edges and bindings both ways. If a source was ever ingested (a meta row
-  // whose name begins with kMetaSourcePrefix) it leaves a tombstone, and the id keeps its key.
-  // kNotFound if there is no record.
-  virtual Status RemoveRecord(NodeKey key) = 0;
+  // Drops heads, rows, edges and bindings both ways, damaged ones too. If a source was ever
+  // ingested (a meta row whose name begins with kMetaSourcePrefix) it leaves a tombstone, and the
+  // id keeps its key. kNotFound if there is no record. REQUIRES: `key` is what FindId(id) found.
+  virtual Status RemoveRecord(NodeKey key, std::string_view id) = 0;
   // Removes every record and every edge and binding, of up to `keys_max` ids behind `after`: a log
   // record is bounded. Returns the last id it took if there may be more.
   struct ClearOptions {

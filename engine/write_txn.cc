@@ -29,7 +29,7 @@ class WriteTxnImpl final : public WriteTxn {
   ReadView& view() override { return view_; }
   Result<NodeKey> KeyFor(std::string_view id, const Uuid& uuid) override;
   Status PutRecord(const Record& record) override;
-  Status RemoveRecord(NodeKey key) override;
+  Status RemoveRecord(NodeKey key, std::string_view id) override;
   Result<std::optional<std::string>> Clear(const ClearOptions& options) override;
   Status AddEdge(NodeKey source, NodeKey target, float weight) override;
   Result<uint64_t> RemoveEdges(NodeKey source, NodeKey target) override;
@@ -238,12 +238,11 @@ Status WriteTxnImpl::PutRecord(const Record& record) {
   return Status::Ok();
 }
 
-Status WriteTxnImpl::RemoveRecord(NodeKey key) {
+Status WriteTxnImpl::RemoveRecord(NodeKey key, std::string_view id) {
   StoredRecord record;
   ENGRAM_ASSIGN_OR_RETURN(const bool existed, view_.LoadHeads(key, &record));
   if (!existed) return Status::NotFound("there is no record to remove");
-  ENGRAM_ASSIGN_OR_RETURN(const std::string id, view_.IdOf(key));
-  ENGRAM_ASSIGN_OR_RETURN(const Uuid uuid, UuidOfNode(key));
+  const Uuid uuid = uuids_.try_emplace(key.value, store_->UuidOf(id)).first->second;
   ENGRAM_TRY(DropLinks(key));
   SubtractRecord(record);
   const std::string row_key = EncodeU64Key(key.value);
@@ -268,21 +267,19 @@ Status WriteTxnImpl::RemoveRecord(NodeKey key) {
 }
 
 Result<std::optional<std::string>> WriteTxnImpl::Clear(const ClearOptions& options) {
-  std::vector<NodeKey> keys;
-  std::optional<std::string> last;
+  std::vector<std::pair<std::string, NodeKey>> found;
   ENGRAM_TRY(view_.ScanIds(options.after, [&](std::string_view id, NodeKey key) -> Result<bool> {
-    keys.push_back(key);
-    last = id;
-    return keys.size() < options.keys_max;
+    found.emplace_back(id, key);
+    return found.size() < options.keys_max;
   }));
-  for (NodeKey key : keys) {
-    const Status status = RemoveRecord(key);
+  for (const auto& [id, key] : found) {
+    const Status status = RemoveRecord(key, id);
     if (status.ok()) continue;
     if (status.code() != StatusCode::kNotFound) return status;
     ENGRAM_TRY(DropLinks(key));  // an edge's endpoint without a record
   }
-  if (keys.size() < options.keys_max) last.reset();
-  return last;
+  if (found.empty() || found.size() < options.keys_max) return std::optional<std::string>();
+  return std::optional<std::string>(std::move(found.back().first));
 }
 
 Result<bool> WriteTxnImpl::HasSources() {

@@ -43,6 +43,8 @@ class ReadViewImpl final : public ReadView {
   Result<HeadRows> ReadHeadRows(NodeKey key) const;
 
  private:
+  // The error of a record all of whose heads fail their check.
+  Status NoReadableHead(NodeKey key) const;
   Result<std::optional<uint64_t>> GetU64(Table table, Bytes key);
   Result<std::vector<Neighbour>> Edges(Table table, NodeKey node);
   Result<std::vector<Binding>> Bindings(Table table, NodeKey node);

@@ -22,6 +22,16 @@ std::string_view TableName(Table table) {
   return kNames[static_cast<int>(table)];
 }
 
+Status DamagedRow(const lmdb::Environment& environment, Table table, Bytes key,
+                  std::string_view what) {
+  return Status::Corruption(
+      environment.path() + "/data.mdb, table " + std::string(TableName(table)) + ", key " +
+          ToHex(key.first(std::min<size_t>(key.size(), 32))) + ": " + std::string(what),
+      "`engram verify` lists all that is damaged, `engram space salvage --dry-run` shows what "
+      "would "
+      "be kept; `engram space salvage --yes` goes on without the rest");
+}
+
 void StagedRows::Note(Table table, Bytes key, uint32_t offset) {
   offsets_.insert_or_assign(std::pmr::string(StagedKey(table, key), &arena_), offset);
 }
@@ -90,16 +100,15 @@ Status RowReader::Scan(Table table, Bytes first, Bytes prefix,
   }
 }
 
-std::string RowReader::Where(Table table, Bytes key) const {
-  return state_.environment->path() + "/data.mdb, table " + std::string(TableName(table)) +
-         ", key " + ToHex(key.first(std::min<size_t>(key.size(), 32)));
+Status RowReader::Damaged(Table table, Bytes key, std::string_view what) const {
+  return DamagedRow(*state_.environment, table, key, what);
 }
 
 Result<std::optional<Bytes>> RowReader::GetChecked(Table table, Bytes key) const {
   ENGRAM_ASSIGN_OR_RETURN(std::optional<Bytes> value, Get(table, key));
   if (!value) return std::optional<Bytes>();
   auto body = DecodeChecked(key, *value);
-  if (!body.ok()) return body.status().WithContext(Where(table, key));
+  if (!body.ok()) return Damaged(table, key, body.status().message());
   return std::optional<Bytes>(*body);
 }
 

@@ -44,8 +44,8 @@ class RowReader {
               const std::function<Result<bool>(Bytes key, Bytes value)>& visit) const;
   // As Get, verified and without its checksum; for rows of EncodeChecked.
   Result<std::optional<Bytes>> GetChecked(Table table, Bytes key) const;
-  // Where the bytes of a row are, for corruption messages.
-  std::string Where(Table table, Bytes key) const;
+  // DamagedRow() of this environment.
+  Status Damaged(Table table, Bytes key, std::string_view what) const;
 
   const ReadState& state() const { return state_; }
 
@@ -55,6 +55,9 @@ class RowReader {
 };
 
 std::string_view TableName(Table table);
+// The error of a row that fails its checks: where its bytes are, what is wrong, and the way on.
+Status DamagedRow(const lmdb::Environment& environment, Table table, Bytes key,
+                  std::string_view what);
 
 }  // namespace engram::engine
 

@@ -207,7 +207,7 @@ class FakeWrite final : public engine::WriteTxn {
     if (r.dual_head) row.dual_head = {common, *r.dual_head};
     return Status::Ok();
   }
-  Status RemoveRecord(NodeKey key) override {
+  Status RemoveRecord(NodeKey key, std::string_view) override {
     auto at = state_->rows.find(key.value);
     if (at == state_->rows.end()) return Status::NotFound("no record");
     state_->vectors.erase(Current(at->second).vector_key.value);

@@ -215,7 +215,7 @@ TEST(BackendErrors, AnswerThatRestsOnAnUndurableWriteWaitsForIt) {
   Must(bench.backend().Put(a.memory, a.embedding));
   auto stage_delete = [&] {  // another client's delete, not flushed yet
     auto txn = Must(bench.store().Begin());
-    Must(txn->RemoveRecord(*Must(txn->view().FindId("a"))));
+    Must(txn->RemoveRecord(*Must(txn->view().FindId("a")), "a"));
     Must(txn->Stage());
   };
   stage_delete();

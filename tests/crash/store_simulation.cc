@@ -411,7 +411,7 @@ Status StoreSimulation::StageRemove(WriteTxn& txn, StoreModel* model,
                                     std::vector<ModelChange>* changes, const std::string& id) {
   if (!model->records.contains(id)) return Status::Ok();
   ENGRAM_ASSIGN_OR_RETURN(NodeKey key, KeyOf(txn, id));
-  ENGRAM_TRY(txn.RemoveRecord(key));
+  ENGRAM_TRY(txn.RemoveRecord(key, id));
   auto change = [id](StoreModel* m) { m->RemoveRecord(id); };
   change(model);
   changes->push_back(std::move(change));

@@ -68,7 +68,7 @@ class StoreTest : public ::testing::Test {
     auto txn = store_->Begin();
     auto key = (*txn)->view().FindId(id);
     ASSERT_TRUE(key.ok() && *key);
-    ASSERT_TRUE((*txn)->RemoveRecord(**key).ok());
+    ASSERT_TRUE((*txn)->RemoveRecord(**key, id).ok());
     auto lsn = (*txn)->Stage();
     ASSERT_TRUE(lsn.ok());
     ASSERT_TRUE(store_->WaitDurable(*lsn).ok());

@@ -138,6 +138,32 @@ class SalvageTest(harness.StoreTest):
         self.put(line("gone", "again"))
         self.assertEqual(self.stats()["count"], 5)
 
+    def test_a_source_comes_in_over_a_record_without_a_readable_head_after_salvage(self):
+        source = harness.FIXTURES / "plain" / "data"
+        self.run_ok("migrate-dual", "--source", source)
+        before = self.memories()
+        tables = self.dual("store.1", "data.mdb")
+        data = tables.read_bytes()
+        digest = bytes.fromhex(before[20]["digest"])
+        self.assertGreaterEqual(data.count(digest), 2, "in the old head and in the dual one")
+        tables.write_bytes(data.replace(digest, bytes([digest[0] ^ 1]) + digest[1:]))
+        refused = harness.engram("migrate-dual", "--source", source, "--json", "--data-root",
+                                 self.root)
+        self.assertEqual(refused.code, 1, refused)
+        error = refused.json["error"]
+        self.assertEqual(error["code"], "CORRUPTION", refused)
+        self.assertIn("data.mdb, table heads, key", error["message"])
+        self.assertIn("`engram space salvage --yes`", error["hint"])
+        done = self.run_json("space", "salvage", "--yes")
+        self.assertEqual([m["id"] for m in done["quarantined"]], [before[20]["id"]])
+        self.run_ok("migrate-dual", "--source", source)
+        self.assertTrue(self.run_json("verify", "--source", source)["ok"])
+
+        def content(memories):
+            return [{k: m[k] for k in m if k != "lsn"} for m in memories]
+
+        self.assertEqual(content(self.memories()), content(before))
+
     def test_an_intact_space_needs_nothing(self):
         self.run_ok("memory", "put", "--jsonl", "-", stdin=line("a") + line("b"))
         for flag in ([], ["--dry-run"], ["--yes"]):

@@ -126,7 +126,7 @@ class IngestTest : public ::testing::Test {
     auto txn = std::move(*store->Begin());
     auto key = *txn->view().FindId(id);
     ASSERT_TRUE(key.has_value());
-    ASSERT_TRUE(txn->RemoveRecord(*key).ok());
+    ASSERT_TRUE(txn->RemoveRecord(*key, id).ok());
     Lsn lsn = *txn->Stage();
     txn.reset();
     ASSERT_TRUE(store->WaitDurable(lsn).ok());

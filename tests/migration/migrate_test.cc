@@ -118,17 +118,8 @@ TEST_F(MigrationTest, AConceptIsListedAsLossyAndItsDigestSurvives) {
   {
     auto store = Open();
     auto backend = compat::MemoryBackend::Make(*store, {});
-    testing::RecordGenerator random(5);
-    engine::DualNode node;
-    node.text.id = "idea";
-    node.extension = testing::GoldenConcept();
-    engine::Embedding centroid;
-    random.FillEmbedding(&centroid);
-    EXPECT_TRUE(backend->PutNode(node, centroid).ok());
-    EXPECT_TRUE(backend->AddBinding("m-1", "idea", 0.5f, 0.25f).ok());
+    PutConceptAndLinks(*backend);
     EXPECT_TRUE(backend->SetStrength("m-2", 0.75f).ok());
-    ExpectOk(backend->AddEdge("m-1", "m-2", 0.5f));
-    ExpectOk(backend->AddEdge("m-1", "nowhere", 0.5f));
     ExpectOk(store->Close());
   }
   const std::string digest = Digest();

@@ -66,6 +66,20 @@ class MigrationTest : public ::testing::Test {
     }
   }
 
+  // In a converted space: the Concept "idea", bound to m-1, and two edges, one of them to nowhere.
+  static void PutConceptAndLinks(compat::MemoryBackend& backend) {
+    testing::RecordGenerator random(5);
+    engine::DualNode node;
+    node.text.id = "idea";
+    node.extension = testing::GoldenConcept();
+    engine::Embedding centroid;
+    random.FillEmbedding(&centroid);
+    EXPECT_TRUE(backend.PutNode(node, centroid).ok());
+    ExpectOk(backend.AddBinding("m-1", "idea", 0.5f, 0.25f));
+    ExpectOk(backend.AddEdge("m-1", "m-2", 0.5f));
+    ExpectOk(backend.AddEdge("m-1", "nowhere", 0.5f));
+  }
+
   nlohmann::json Stats(const std::string& space = "default") {
     return Json(SpaceStats(context_, space));
   }

@@ -21,16 +21,7 @@ class SalvageTest : public MigrationTest {
     MigrateOnce();
     auto store = Open();
     auto backend = compat::MemoryBackend::Make(*store, {});
-    testing::RecordGenerator random(5);
-    engine::DualNode node;
-    node.text.id = "idea";
-    node.extension = testing::GoldenConcept();
-    engine::Embedding centroid;
-    random.FillEmbedding(&centroid);
-    ASSERT_TRUE(backend->PutNode(node, centroid).ok());
-    ExpectOk(backend->AddBinding("m-1", "idea", 0.5f, 0.25f));
-    ExpectOk(backend->AddEdge("m-1", "m-2", 0.5f));
-    ExpectOk(backend->AddEdge("m-1", "nowhere", 0.5f));
+    PutConceptAndLinks(*backend);
     ExpectOk(store->Close());
     ASSERT_TRUE(Checked()["ok"]);
     digest_ = Digest();
@@ -202,6 +193,62 @@ TEST_F(SalvageTest, WritesOverAnUnreadableHeadGoOnAndTheTiersAreDirtyUntilSalvag
   EXPECT_EQ(report["intact"], 40);
   EXPECT_TRUE(report["quarantined"].empty()) << report["quarantined"].dump(1);
   EXPECT_FALSE(Stats()["tiers"]["hot"].contains("dirty"));
+}
+
+// The id is what the caller gave: a text row that cannot be read is no reason to keep a record.
+TEST_F(SalvageTest, ARecordWithADamagedTextRowCanBeDeleted) {
+  Damage(Table::kContent, Key(2));
+  Damage(Table::kContent, Key(7));
+  {
+    auto store = Open();
+    auto backend = compat::MemoryBackend::Make(*store, {});
+    for (const char* id : {"m-1", "m-6"}) {
+      const auto removed = backend->Remove(id);
+      EXPECT_TRUE(removed.ok()) << removed.status().ToString();
+    }
+    ExpectOk(store->Close());
+  }
+  EXPECT_EQ(Stats()["count"], 39);
+  EXPECT_EQ(Stats()["edges"], 0);
+  EXPECT_TRUE(Checked()["ok"]) << Checked().dump(1);
+  EXPECT_FALSE(DryRun()["needed"]) << DryRun().dump(1);
+}
+
+TEST_F(SalvageTest, WhatNeedsADamagedRowFailsWithTheCommandThatGoesOn) {
+  Damage(Table::kContent, Key(3));
+  for (Table table : {Table::kHeads, Table::kOldHeads}) Damage(table, Key(7));
+  auto store = Open();
+  auto backend = compat::MemoryBackend::Make(*store, {});
+  engine::Embedding embedding;
+  // The digest of the edge from m-1 to m-2 is over the ids of both.
+  for (const Status& failed :
+       {backend->Remove("m-1").status(), backend->Get("m-2", &embedding).status(),
+        backend->Get("m-6", &embedding).status()}) {
+    EXPECT_EQ(failed.code(), StatusCode::kCorruption) << failed.ToString();
+    EXPECT_THAT(failed.message(), ::testing::HasSubstr("data.mdb, table "));
+    EXPECT_THAT(failed.hint(), ::testing::HasSubstr("`engram space salvage --yes`"));
+  }
+  ExpectOk(store->Close());
+}
+
+// A scan that passes over records by what their heads say reports one that has no readable head.
+TEST_F(SalvageTest, AScanOfOneTierReportsARecordWithoutAReadableHead) {
+  for (Table table : {Table::kHeads, Table::kOldHeads}) Damage(table, Key(7));
+  auto store = Open(engine::Access::kReadOnly);
+  auto backend = compat::MemoryBackend::Make(*store, {});
+  uint64_t seen = 0;
+  for (engine::Tier tier : {engine::Tier::kHot, engine::Tier::kWarm, engine::Tier::kCold}) {
+    compat::MemoryBackend::ScanOptions options;
+    options.tier = tier;
+    const Status scanned = backend->Scan(options, [&](const auto&, const auto*) {
+      seen += 1;
+      return true;
+    });
+    EXPECT_EQ(scanned.code(), StatusCode::kCorruption) << scanned.ToString();
+    EXPECT_THAT(scanned.message(), ::testing::HasSubstr("data.mdb"));
+  }
+  EXPECT_EQ(seen, 40u);
+  ExpectOk(store->Close());
 }
 
 TEST_F(SalvageTest, AGoodHeadIsServedBesideADamagedOneAndVerificationNamesTheDamage) {
