@@ -1,5 +1,7 @@
 #include "base/utf8.h"
 
+#include "base/crypto.h"
+
 namespace engram {
 namespace {
 
@@ -67,6 +69,16 @@ bool IsValidUtf8(Bytes bytes) {
     p += lead.length;
   }
   return true;
+}
+
+std::string PathText(std::string_view path) {
+  if (IsValidUtf8(path)) return std::string(path);
+  std::string text;
+  for (char c : path) {
+    const bool is_ascii = static_cast<unsigned char>(c) < 0x80;
+    text += is_ascii ? std::string(1, c) : "\\x" + ToHex(AsBytes(std::string_view(&c, 1)));
+  }
+  return text;
 }
 
 std::string_view TrimWhitespace(std::string_view text) {

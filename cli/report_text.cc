@@ -160,7 +160,9 @@ std::string PerSpace(const Report& report, One&& one) {
 std::string MigrateText(const Report& report) {
   const Report& dry_run = At(report, "dry_run");
   const bool dry = dry_run.is_boolean() && dry_run.get<bool>();
-  return PerSpace(report, [&](const Report& space) { return MigratedSpaceText(space, dry); });
+  const std::string skipped = Listed("in the source and not read", At(report, "skipped"), {});
+  return skipped +
+         PerSpace(report, [&](const Report& space) { return MigratedSpaceText(space, dry); });
 }
 
 std::string VerifyText(const Report& report) {
@@ -283,9 +285,9 @@ std::string SpacesText(const Report& report) {
 std::string PlainText(const Report& report) {
   std::string text;
   for (const auto& [key, value] : report.items()) {
-    if (key != "ok") text += key + ": " + Value(value) + "\n";
+    if (key != "ok" && key != "error") text += key + ": " + Value(value) + "\n";
   }
-  return WithoutLineEnd(text);
+  return WithoutLineEnd(text + ErrorText(report));
 }
 
 }  // namespace engram::cli

@@ -61,9 +61,11 @@ Status Backend::SetMode(Mode mode) {
   }
   if (current == Mode::kFinalized) {
     return Status::FailedPrecondition(
-        "the space is finalized: its old heads are gone, so it cannot go back to mode " +
+        "the space is finalized: its old heads are gone, so its mode stays finalized and cannot "
+        "be " +
             std::string(ModeName(mode)),
-        "restore a snapshot taken before engram compact --finalize");
+        "a finalized space serves both models; only a backup made before engram compact --finalize "
+        "has the old heads");
   }
   if (mode == Mode::kFinalized) {
     ENGRAM_ASSIGN_OR_RETURN(auto counts, txn->view().Count());

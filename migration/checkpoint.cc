@@ -144,8 +144,9 @@ Status Damaged(std::string_view path, const std::string& what) {
 Status RefuseSource(const std::string& what) {
   return Status::FailedPrecondition(
       "the source is not the one this job began with: " + what,
-      "give the directory that the first run was given; a source may grow, but what was read may "
-      "not change");
+      "give the directory that the first run was given: it may grow, but what was read may not "
+      "change; what stands in it now is a source of its own if it is given as a copy under another "
+      "path, without --resume");
 }
 
 }  // namespace

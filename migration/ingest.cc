@@ -60,6 +60,7 @@ class IngestJob {
     ENGRAM_TRY(Plan());
     ENGRAM_TRY(Match());
     ENGRAM_TRY(Predict());
+    if (!counts_only_ && hooks_.accepted) ENGRAM_TRY(hooks_.accepted(index_->extents()));
     if (!counts_only_) ENGRAM_TRY(Reserve());
     Status status = Write();
     if (status.ok() && !counts_only_) status = Finish();
@@ -158,7 +159,7 @@ Status IngestJob::Match() {
   const KnownSource* candidate = CandidateOf(known_, directory_, space_);
   ENGRAM_ASSIGN_OR_RETURN(report_.origin, MatchSource(known_, candidate, directory_, *index_));
   if (report_.origin != 0) report_.continued = !known_[report_.origin - 1].complete;
-  return hooks_.indexed ? hooks_.indexed(index_->extents()) : Status::Ok();
+  return Status::Ok();
 }
 
 PlanOptions IngestJob::MakePlanOptions() {

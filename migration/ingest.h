@@ -87,9 +87,9 @@ struct IngestHooks {
   // After a commit that was flushed: everything up to `records_done` is durable in the store.
   // `source_hash` identifies the source's bytes as this run sees them.
   std::function<Status(uint64_t records_done, const Sha256Digest& source_hash)> checkpoint;
-  // After pass 1, before anything is written (in a dry run too): how much of which file this run
-  // sees. An error ends the ingest with it.
-  std::function<Status(const std::vector<SourceExtent>& extents)> indexed;
+  // Before anything is written, once it is sure that the source may go on where it was and that
+  // there is room: how much of which file this run sees. An error ends the ingest with it.
+  std::function<Status(const std::vector<SourceExtent>& extents)> accepted;
   // True: stop at the next batch border, flush, checkpoint, return kCancelled.
   const std::atomic<bool>* cancel = nullptr;
 };

@@ -90,13 +90,15 @@ Result<json> Migrate(const JobContext& context, const MigrateOptions& options) {
     ok = ok && report->value("ok", false);
     spaces.push_back(std::move(*report));
   }
-  return json{
+  json report{
       {"ok", ok},
       {"command", "migrate-dual"},
       {"dry_run", options.dry_run},
       {"resumed", resumed},
       {"seconds", static_cast<double>(context.environment.clock.MonotonicNs() - begun_ns) / 1e9},
       {"spaces", std::move(spaces)}};
+  if (source.has_value()) report["skipped"] = source->skipped;
+  return report;
 }
 
 }  // namespace engram::migration

@@ -59,7 +59,7 @@ std::string RecordJson(const std::string& space, const SourceFile& file,
   ObjectText object(&json);
   object.String("kind", "record");
   object.String("space", space);
-  object.String("file", file.relative_path);
+  object.String("file", PathText(file.relative_path));
   object.Integer("offset", event.offset);
   object.Integer("length", event.length);
   object.Integer("sequence", event.header.sequence);
@@ -84,7 +84,7 @@ std::string DamageJson(const std::string& space, const SourceFile& file,
   ObjectText object(&json);
   object.String("kind", "damage");
   object.String("space", space);
-  object.String("file", file.relative_path);
+  object.String("file", PathText(file.relative_path));
   object.Integer("offset", event.offset);
   object.Integer("length", event.length);
   object.String("damage", migration::DamageKindName(event.kind));
@@ -94,7 +94,8 @@ std::string DamageJson(const std::string& space, const SourceFile& file,
 
 Status ShowEvent(const std::string& space, const SourceFile& file, const LogScanner::Event& event,
                  const InspectSink& sink) {
-  const std::string where = file.relative_path + " @" + std::to_string(event.offset) + "  ";
+  const std::string where =
+      PathText(file.relative_path) + " @" + std::to_string(event.offset) + "  ";
   if (!event.is_record) {
     return sink.found(DamageJson(space, file, event),
                       where + "DAMAGE: " + std::string(migration::DamageKindName(event.kind)) +
@@ -131,6 +132,14 @@ Status InspectSourceAt(FileSystem& fs, const std::string& path, const InspectSin
   ENGRAM_ASSIGN_OR_RETURN(const auto source, migration::DiscoverSource(fs, path, std::nullopt));
   for (const auto& space : source.spaces) {
     for (const SourceFile& file : space.files) ENGRAM_TRY(ShowFile(fs, space.space, file, sink));
+  }
+  for (const std::string& skipped : source.skipped) {
+    std::string json;
+    ObjectText object(&json);
+    object.String("kind", "skipped");
+    object.String("reason", skipped);
+    object.Close();
+    ENGRAM_TRY(sink.found(json, "NOT READ: " + skipped));
   }
   return Status::Ok();
 }

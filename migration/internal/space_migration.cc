@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <thread>
+#include <utility>
 
+#include "base/utf8.h"
 #include "engine/record.h"
 #include "migration/spaces.h"
 
@@ -66,18 +68,23 @@ SpaceMigration::SpaceMigration(const JobContext& context, const MigrateOptions& 
 
 Result<json> SpaceMigration::Run() {
   ENGRAM_TRY(Open());
-  ENGRAM_TRY(BeginJob());
-  if (source_.source != nullptr) {
-    const Status ingested = Timed(&ingest_seconds_, [this] { return IngestSource(); });
-    if (ingested.code() == StatusCode::kFull) ENGRAM_TRY(LeaveNothing());
-    ENGRAM_TRY(ingested);
-  }
+  const Status begun = BeginAndIngest();
+  if (begun.code() == StatusCode::kFull) ENGRAM_TRY(LeaveNothing());
+  ENGRAM_TRY(begun);
   ENGRAM_TRY(EnterDualMode());
   ENGRAM_TRY(Timed(&convert_seconds_, [this] { return Convert(); }));
   ENGRAM_TRY(Timed(&verify_seconds_, [this] { return Verify(); }));
   ENGRAM_TRY(Finish());
   ENGRAM_TRY(store_->Close());
   return Report();
+}
+
+Status SpaceMigration::BeginAndIngest() {
+  if (options_.resume) ENGRAM_TRY(ContinueJob());
+  if (source_.source != nullptr) {
+    ENGRAM_TRY(Timed(&ingest_seconds_, [this] { return IngestSource(); }));
+  }
+  return BeginJob();
 }
 
 template <typename Phase>
@@ -97,9 +104,9 @@ Status SpaceMigration::Open() {
          path = ParentPath(path)) {
       made_directories_.push_back(path);
     }
-    // An empty store: its first log segment and a few pages.
+    // An empty store: its first log segment, the next one and a few pages.
     ENGRAM_TRY(CheckFreeSpace(context_.environment.fs, directory_,
-                              context_.log.segment_size_bytes_min + (1u << 20)));
+                              2 * context_.log.segment_size_bytes_min + (1u << 20)));
   }
   ENGRAM_ASSIGN_OR_RETURN(
       store_, OpenSpace(context_, space_,
@@ -138,16 +145,10 @@ Result<engine::DigestState> SpaceMigration::Digests() {
   return view->Digests();
 }
 
+// Once; a source that is refused leaves the job that was there.
 Status SpaceMigration::BeginJob() {
-  if (options_.resume) {
-    auto checkpoint = ReadCheckpoint(context_.environment.fs, CheckpointPath(directory_));
-    if (checkpoint.ok()) {
-      ENGRAM_TRY(ContinueJob(*checkpoint));
-    } else if (checkpoint.status().code() != StatusCode::kNotFound) {
-      return checkpoint.status();
-    }
-    if (resumed_) return audit_->Append("resume", {{"job", job_.id.ToString()}});
-  }
+  if (std::exchange(begun_, true)) return Status::Ok();
+  if (resumed_) return audit_->Append("resume", {{"job", job_.id.ToString()}});
   ENGRAM_ASSIGN_OR_RETURN(job_.id, Uuid::Random());
   if (options_.snapshot) {
     ENGRAM_ASSIGN_OR_RETURN(snapshot_,
@@ -167,7 +168,10 @@ Status SpaceMigration::BeginJob() {
 
 // Goes on with the job in the store if the checkpoint is of that job. The store is the truth: a
 // checkpoint that it does not know belongs to a job that a later one has replaced.
-Status SpaceMigration::ContinueJob(const Checkpoint& checkpoint) {
+Status SpaceMigration::ContinueJob() {
+  const auto found = ReadCheckpoint(context_.environment.fs, CheckpointPath(directory_));
+  if (found.status().code() == StatusCode::kNotFound) return Status::Ok();
+  ENGRAM_ASSIGN_OR_RETURN(const Checkpoint checkpoint, found);
   ENGRAM_TRY(CheckSameStore(checkpoint, store_->Info().store_uuid, space_));
   ENGRAM_TRY(CheckSource(checkpoint));
   ENGRAM_ASSIGN_OR_RETURN(auto view, store_->View());
@@ -219,7 +223,8 @@ IngestHooks SpaceMigration::HooksOfIngest() {
   hooks.checkpoint = [this](uint64_t records_done, const Sha256Digest&) {
     return SaveCheckpoint(CoverageLedger(), records_done);
   };
-  hooks.indexed = [this](const std::vector<SourceExtent>& extents) {
+  hooks.accepted = [this](const std::vector<SourceExtent>& extents) -> Status {
+    ENGRAM_TRY(BeginJob());
     extents_ = extents;
     return SaveCheckpoint(CoverageLedger(), 0);
   };
@@ -414,11 +419,11 @@ json SourceToJson(const IngestReport& report) {
   json damaged = json::array();
   for (const SourceDamage& d : c.damaged) {
     damaged.push_back(
-        {{"file", d.file}, {"offset", d.offset}, {"length", d.length}, {"kind", d.kind}});
+        {{"file", PathText(d.file)}, {"offset", d.offset}, {"length", d.length}, {"kind", d.kind}});
   }
   json quarantined = json::array();
   for (const SourceQuarantine& q : c.quarantined) {
-    quarantined.push_back({{"file", q.file}, {"offset", q.offset}, {"reason", q.reason}});
+    quarantined.push_back({{"file", PathText(q.file)}, {"offset", q.offset}, {"reason", q.reason}});
   }
   return {{"files", c.files},
           {"bytes", c.bytes},

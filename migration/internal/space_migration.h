@@ -46,8 +46,9 @@ class SpaceMigration {
  private:
   Status Open();
   Status BeginJob();
-  Status ContinueJob(const Checkpoint& checkpoint);
+  Status ContinueJob();
   Status CheckSource(const Checkpoint& checkpoint);
+  Status BeginAndIngest();
   Status IngestSource();
   Status EnterDualMode();
   Status Convert();
@@ -75,6 +76,7 @@ class SpaceMigration {
   std::unique_ptr<AuditLog> audit_;
   Job job_;
   bool resumed_ = false;
+  bool begun_ = false;
   std::vector<SourceExtent> extents_;
   bool created_ = false;                       // there was no store before
   std::vector<std::string> made_directories_;  // above it, the innermost first

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "base/ids.h"
+#include "base/utf8.h"
 
 namespace engram::migration {
 namespace {
@@ -41,7 +42,13 @@ LogOrder OrderOf(const std::string& name) {
 
 class Discovery {
  public:
-  Discovery(FileSystem& fs, const std::string& directory) : fs_(fs), directory_(directory) {}
+  // `skipped` outlives it.
+  Discovery(FileSystem& fs, const std::string& directory, std::vector<std::string>* skipped)
+      : fs_(fs), directory_(directory), skipped_(*skipped) {}
+
+  void Skip(const std::string& relative, std::string_view reason) {
+    skipped_.push_back(PathText(relative) + ": " + std::string(reason));
+  }
 
   // Appends the log files of one `wal` directory: archives by path bytes, then live files.
   Status AddWalDirectory(const std::string& relative, std::vector<SourceFile>* out) {
@@ -67,7 +74,12 @@ class Discovery {
                  std::vector<SourceFile>* out) {
     std::vector<LogOrder> names;
     for (const DirectoryEntry& entry : entries) {
-      if (!entry.is_directory && IsLogName(entry.name)) names.push_back(OrderOf(entry.name));
+      if (!IsLogName(entry.name)) continue;
+      if (entry.is_directory) {
+        Skip(Below(relative, entry.name), "has the name of a log and is a directory");
+      } else {
+        names.push_back(OrderOf(entry.name));
+      }
     }
     std::sort(names.begin(), names.end(),
               [](const LogOrder& a, const LogOrder& b) { return a.Key() < b.Key(); });
@@ -76,9 +88,15 @@ class Discovery {
       file.relative_path = Below(relative, order.name);
       file.path = Full(file.relative_path);
       Result<FileInfo> info = fs_.Stat(file.path);
-      if (!info.ok() && info.status().code() == StatusCode::kNotFound) continue;  // dangling link
-      if (!info.ok()) return info.status();
-      if (!info->is_regular) continue;
+      if (info.status().code() == StatusCode::kNotFound) {
+        Skip(file.relative_path, "a link to a file that is not there");
+        continue;
+      }
+      ENGRAM_TRY(info.status());
+      if (!info->is_regular) {
+        Skip(file.relative_path, "has the name of a log and is no regular file");
+        continue;
+      }
       file.size_bytes = info->size_bytes;
       out->push_back(std::move(file));
     }
@@ -87,6 +105,7 @@ class Discovery {
 
   FileSystem& fs_;
   const std::string& directory_;
+  std::vector<std::string>& skipped_;
 };
 
 Status NoLog(const std::string& directory) {
@@ -115,25 +134,42 @@ using SpaceFiles = std::map<std::string, std::vector<SourceFile>>;
 
 // The spaces' own directories below a data root. The legacy wal/ is not one of them.
 Status AddSpaceDirectories(Discovery& discovery, FileSystem& fs,
-                           const std::vector<DirectoryEntry>& entries, SpaceFiles* spaces,
-                           std::vector<std::string>* skipped) {
+                           const std::vector<DirectoryEntry>& entries, SpaceFiles* spaces) {
   for (const DirectoryEntry& entry : entries) {
     if (!entry.is_directory) continue;
     std::string wal = Discovery::Below(entry.name, std::string(kWalDirectory));
-    Result<FileInfo> info = fs.Stat(discovery.Full(wal));
-    if (!info.ok() || !info->is_directory) continue;
     Result<SpaceId> space = SpaceId::Parse(entry.name);
+    Result<FileInfo> info = fs.Stat(discovery.Full(wal));
+    if (!info.ok() && info.status().code() != StatusCode::kNotFound) {
+      if (space.ok()) return info.status();
+      discovery.Skip(entry.name, info.status().message());
+      continue;
+    }
+    if (!info.ok() || !info->is_directory) continue;
     std::vector<SourceFile> files;
     ENGRAM_TRY(discovery.AddWalDirectory(wal, &files));
     if (files.empty()) continue;
     if (!space.ok()) {
-      skipped->push_back(entry.name + ": " + space.status().message());
+      discovery.Skip(entry.name, space.status().message());
       continue;
     }
     std::vector<SourceFile>& all = (*spaces)[space->str()];
     all.insert(all.end(), std::make_move_iterator(files.begin()),
                std::make_move_iterator(files.end()));
   }
+  return Status::Ok();
+}
+
+// The legacy wal/, whose logs are older than the space's own.
+Status AddLegacyLogs(Discovery& discovery, const std::vector<DirectoryEntry>& entries,
+                     std::vector<SourceFile>* files) {
+  std::vector<SourceFile> legacy;
+  for (const DirectoryEntry& entry : entries) {
+    if (!entry.is_directory || entry.name != kWalDirectory) continue;
+    ENGRAM_TRY(discovery.AddWalDirectory(entry.name, &legacy));
+  }
+  files->insert(files->begin(), std::make_move_iterator(legacy.begin()),
+                std::make_move_iterator(legacy.end()));
   return Status::Ok();
 }
 
@@ -161,26 +197,24 @@ Result<Source> DiscoverSource(FileSystem& fs, const std::string& directory,
     unnamed_space = id.str();
   }
   ENGRAM_TRY(CheckDirectory(fs, directory));
-  Discovery discovery(fs, directory);
   Source source;
   source.directory = directory;
+  Discovery discovery(fs, directory, &source.skipped);
   SpaceFiles spaces;
-  std::vector<SourceFile> unnamed;
-  ENGRAM_TRY(discovery.AddWalDirectory("", &unnamed));
-  if (!unnamed.empty()) {
+  ENGRAM_ASSIGN_OR_RETURN(std::vector<DirectoryEntry> entries, fs.List(directory));
+  ENGRAM_TRY(AddSpaceDirectories(discovery, fs, entries, &spaces));
+  ENGRAM_TRY(AddLegacyLogs(discovery, entries, &spaces[unnamed_space]));
+  std::vector<SourceFile> bare;
+  ENGRAM_TRY(discovery.AddWalDirectory("", &bare));
+  if (spaces[unnamed_space].empty()) spaces.erase(unnamed_space);
+  if (spaces.empty() && !bare.empty()) {
     source.kind = SourceKind::kLogDirectory;
-    spaces[unnamed_space] = std::move(unnamed);
+    spaces[unnamed_space] = std::move(bare);
   } else {
-    ENGRAM_ASSIGN_OR_RETURN(std::vector<DirectoryEntry> entries, fs.List(directory));
-    ENGRAM_TRY(AddSpaceDirectories(discovery, fs, entries, &spaces, &source.skipped));
-    for (const DirectoryEntry& entry : entries) {
-      if (!entry.is_directory || entry.name != kWalDirectory) continue;
-      ENGRAM_TRY(discovery.AddWalDirectory(entry.name, &unnamed));
-    }
-    if (!unnamed.empty()) {
-      std::vector<SourceFile>& files = spaces[unnamed_space];
-      files.insert(files.begin(), std::make_move_iterator(unnamed.begin()),
-                   std::make_move_iterator(unnamed.end()));
+    for (const SourceFile& file : bare) {
+      discovery.Skip(file.relative_path,
+                     "lies beside the spaces; to read it, put it into a directory of its own and "
+                     "give that as --source with --space");
     }
   }
   if (spaces.empty()) {

@@ -35,7 +35,8 @@ struct Source {
   SourceKind kind = SourceKind::kDataRoot;
   std::string directory;            // as given
   std::vector<SourceSpace> spaces;  // sorted by name
-  // Directories with logs whose name is not a legal space id: reported, not read.
+  // What looks like a log or a space and is not read, each with the reason, as UTF-8: directories
+  // with logs whose name is not a legal space id, log names that lead to no file, logs beside spaces.
   std::vector<std::string> skipped;
 };
 
@@ -43,7 +44,9 @@ struct Source {
 // if it has no log there), and the legacy `wal/` layout and a bare directory go to it; without it
 // they go to "default". Order within a space: the legacy wal/ before the space's own log, archive
 // directories (`.archive-*`, by path bytes) before live files, files by the hex number of their
-// name. Fails with a hint when `directory` is missing, is no directory, or holds no log at all.
+// name. Where spaces have logs, logs that lie beside them are skipped: nobody knows whose they are.
+// Fails with a hint when `directory` is missing, is no directory, or holds no log at all, and when
+// a directory or log in it cannot be looked at: what is not read must not be missed in silence.
 Result<Source> DiscoverSource(FileSystem& fs, const std::string& directory,
                               const std::optional<std::string>& space);
 

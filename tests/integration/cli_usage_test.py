@@ -22,13 +22,6 @@ LINE = json.dumps({"id": "a", "embedding": [0.5] * 768}) + "\n"
 ABI = harness.BINARIES.parent / "tests" / "abi"
 
 
-def as_nobody(arguments, **options):
-    """Runs `engram` as a user that owns nothing."""
-    command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
-               str(harness.BINARIES / "engram"), *map(str, arguments)]
-    return harness.Result(subprocess.run(command, capture_output=True, text=True, **options))
-
-
 class UsageTest(harness.StoreTest):
     def refused(self, *arguments, code=1, stdin=None, env=None, say=""):
         """The command fails with `code`, in text and as one JSON object with a hint."""
@@ -184,7 +177,7 @@ class UsageTest(harness.StoreTest):
         before = harness.tree_hash(self.root)
         for arguments in (["memory", "list"], ["memory", "put", "--jsonl", "-"],
                           ["memory", "put", "--jsonl", "-", "--space=new"], ["verify"]):
-            result = as_nobody([*arguments, "--json", "--data-root", self.root], input=LINE)
+            result = harness.as_nobody([*arguments, "--json", "--data-root", self.root], input=LINE)
             if "error while loading shared libraries" in result.err or result.code == 127:
                 self.skipTest("the build folder is not readable for others")
             self.assertEqual(result.code, 1, f"{arguments}: {result}")

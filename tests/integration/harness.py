@@ -52,6 +52,13 @@ def tool(name, *arguments, timeout=600):
     return Result(process)
 
 
+def as_nobody(arguments, **options):
+    """Runs `engram` as a user that owns nothing."""
+    command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+               str(BINARIES / "engram"), *map(str, arguments)]
+    return Result(subprocess.run(command, capture_output=True, text=True, **options))
+
+
 class StoreTest(unittest.TestCase):
     """Gives each test an empty folder `self.folder` and a data root `self.root` in it."""
 

@@ -75,6 +75,50 @@ TEST_F(SourceDiscovery, OnlyLogsAreTakenAndEverythingElseIsIgnored) {
   ASSERT_THAT(Names(*source), ElementsAre("team"));
   EXPECT_THAT(Paths(source->spaces[0]), ElementsAre("team/wal/wal-0000000000000001.log"));
   EXPECT_EQ(source->spaces[0].size_bytes(), 3u);
+  EXPECT_THAT(
+      source->skipped,
+      ElementsAre(HasSubstr("wal-0000000000000002.log: has the name of a log and is a dir"),
+                  HasSubstr("wal-0000000000000003.log: a link to a file that is not there")));
+}
+
+TEST_F(SourceDiscovery, LogsBesideSpacesHideNoneOfThemAndAreReported) {
+  Touch("wal-0000000000000001.log");
+  Touch("good/wal/wal-0000000000000002.log");
+  Touch("wal/wal-0000000000000003.log");
+  auto source = Discover();
+  ASSERT_TRUE(source.ok()) << source.status().ToString();
+  EXPECT_EQ(source->kind, SourceKind::kDataRoot);
+  EXPECT_THAT(Names(*source), ElementsAre("default", "good"));
+  EXPECT_THAT(source->skipped, ElementsAre(HasSubstr("wal-0000000000000001.log: lies beside")));
+}
+
+TEST_F(SourceDiscovery, LinksToLogsAndSpacesAreFollowed) {
+  Touch("elsewhere/a-space/wal/wal-0000000000000002.log", "abc");
+  Touch("elsewhere/wal-0000000000000003.log", "abcd");
+  std::filesystem::create_directories(directory_.Join("root/other/wal"));
+  std::filesystem::create_symlink("../elsewhere/a-space", directory_.Join("root/a-space"));
+  std::filesystem::create_symlink("../../../elsewhere/wal-0000000000000003.log",
+                                  directory_.Join("root/other/wal/wal-0000000000000003.log"));
+  auto source = DiscoverSource(FileSystem::Posix(), directory_.Join("root"), std::nullopt);
+  ASSERT_TRUE(source.ok()) << source.status().ToString();
+  ASSERT_THAT(Names(*source), ElementsAre("a-space", "other"));
+  EXPECT_EQ(source->spaces[0].size_bytes(), 3u);
+  EXPECT_EQ(source->spaces[1].size_bytes(), 4u);
+}
+
+// A space that cannot be looked at is not a space without a log.
+TEST_F(SourceDiscovery, ASpaceThatCannotBeLookedAtIsAnErrorAndAnotherDirectoryIsReported) {
+  Touch("good/wal/wal-0000000000000002.log");
+  std::filesystem::create_directory(directory_.Join("lost+found"));
+  std::filesystem::create_symlink("wal", directory_.Join("lost+found/wal"));  // leads nowhere
+  auto source = Discover();
+  ASSERT_TRUE(source.ok()) << source.status().ToString();
+  EXPECT_THAT(source->skipped, ElementsAre(HasSubstr("lost+found: ")));
+  std::filesystem::create_directory(directory_.Join("secret"));
+  std::filesystem::create_symlink("wal", directory_.Join("secret/wal"));
+  const Status status = Discover().status();
+  EXPECT_FALSE(status.ok());
+  EXPECT_THAT(status.message(), HasSubstr("secret/wal"));
 }
 
 TEST_F(SourceDiscovery, ASpaceCalledWalAndTheLegacyDirectoryAreTwoThings) {
