@@ -6,6 +6,7 @@
 #include <cstring>
 #include <thread>
 
+#include "tests/testing/golden.h"
 #include "tests/testing/random.h"
 #include "tests/testing/temp_dir.h"
 
@@ -69,6 +70,16 @@ TEST_F(ControlBlockTest, INV_CTL_1_AnOwnerStoppedAtAnyStoreLeavesAStateThatWasPu
       EXPECT_TRUE(Same(*DecodeControl(page), StateOf(last + 2)));
     }
   }
+}
+
+TEST_F(ControlBlockTest, GoldenPage) {
+  const Bytes page = NewPage();
+  for (uint64_t n = 1; n <= 3; ++n) internal::PublishInto(g_page, n, StateOf(n), UINT64_MAX);
+  testing::ExpectGolden("control-1.bin", std::string(AsView(page)));
+  const std::string golden = testing::ReadGolden("control-1.bin");
+  const auto state = DecodeControl(AsBytes(golden));
+  ASSERT_TRUE(state.has_value());
+  EXPECT_TRUE(Same(*state, StateOf(3)));
 }
 
 TEST_F(ControlBlockTest, INV_CTL_3_AFlippedBitNeverShowsAStateThatWasNotPublished) {

@@ -1,10 +1,19 @@
-// The change set of a log record: what decodes is, built again from its parts, the same bytes.
+// The change set of a log record: what decodes is, built again from its parts, the same bytes. What
+// followers of the log make of it, and the rows of sums that it leads to, take any bytes too.
 #include <cstdlib>
 
 #include "engine/internal/change_set.h"
+#include "engine/internal/digest_rows.h"
+#include "engine/log_changes.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace engram::engine;
+  LoggedChanges changes;
+  for (uint8_t type : {1, 2, 3}) {
+    IgnoreError(DecodeLoggedChanges(type, {data, size}, &changes), "any refusal is fine");
+  }
+  IgnoreError(DecodeRangeRow({data, size / 2}, {data + size / 2, size - size / 2}).status(),
+              "any refusal is fine");
   ChangeSet decoded;
   if (!DecodeChangeSet({data, size}, &decoded).ok()) return 0;
   ChangeSetBuilder builder;

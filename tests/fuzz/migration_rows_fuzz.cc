@@ -1,9 +1,10 @@
-// The rows that a migration keeps in the store: known sources, receipts, the job. What decodes
-// encodes to the same bytes; the job is JSON, so there it is what is encoded that must stay.
+// The rows that a migration keeps in the store: known sources, receipts, jobs. What decodes encodes
+// to the same bytes; a job is JSON, so there it is what is encoded that must stay.
 #include <cstdlib>
 
 #include "migration/coverage.h"
 #include "migration/job.h"
+#include "migration/online/progress_row.h"
 #include "migration/source_registry.h"
 
 namespace {
@@ -11,11 +12,12 @@ namespace {
 using namespace engram;
 using namespace engram::migration;
 
-void CheckJob(std::string_view row) {
-  const Result<Job> job = Job::DecodeRow(row);
-  if (!job.ok()) return;
-  const std::string encoded = job->EncodeRow();
-  const Result<Job> again = Job::DecodeRow(encoded);
+template <typename Row>
+void CheckRow(std::string_view row) {
+  const Result<Row> decoded = Row::DecodeRow(row);
+  if (!decoded.ok()) return;
+  const std::string encoded = decoded->EncodeRow();
+  const Result<Row> again = Row::DecodeRow(encoded);
   if (!again.ok() || again->EncodeRow() != encoded) std::abort();
 }
 
@@ -31,6 +33,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const auto again = CoverageLedger::Decode(AsBytes(encoded));
     if (!again.ok() || again->ranges() != receipts->ranges()) std::abort();
   }
-  CheckJob(AsView(input));
+  CheckRow<Job>(AsView(input));
+  CheckRow<online::Progress>(AsView(input));
   return 0;
 }

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <thread>
 
+#include "tests/testing/golden.h"
 #include "tests/wal/log_fixture.h"
 #include "wal/log_directory.h"
 
@@ -271,6 +272,7 @@ TEST(TailPositionTest, ComesBackFromItsStoredForm) {
   const TailPosition position{TestStore(), 3, 9, 81920, {77}, 0xdeadbeef};
   const std::string stored = EncodeTailPosition(position);
   EXPECT_EQ(stored.size(), 60u);
+  testing::ExpectGolden("tail-position-1.bin", stored);
   const auto back = DecodeTailPosition(AsBytes(stored));
   ASSERT_TRUE(back.ok());
   EXPECT_EQ(EncodeTailPosition(*back), stored);
