@@ -287,6 +287,47 @@ TEST_F(StoreFilesTest, AFullMapIsFullAndALargerMapGoesOnWithEverything) {
 
 // LMDB loses rows when a put is given the key pointer a cursor returned and the value has pages of
 // its own. Rewriting through the wrapper, as a pass over the table does, must keep every row.
+// What a killed process was reading is kept for it until somebody looks whether it still lives.
+TEST_F(StoreFilesTest, TheSnapshotOfAKilledReaderPinsPagesUntilReadersAreSwept) {
+  fs::create_directories(dual_ + "/store.1");
+  const lmdb::EnvironmentOptions options{.path = dual_ + "/store.1",
+                                         .map_size_bytes = map_size_bytes_};
+  auto environment = lmdb::Environment::Open(options);
+  ASSERT_TRUE(environment.ok()) << environment.status().ToString();
+  const auto used_after_rewriting = [&] {
+    for (int i = 0; i < 40; ++i) {
+      auto txn = (*environment)->BeginWrite();
+      const std::string value(64 << 10, static_cast<char>(i));
+      EXPECT_TRUE((*txn)->Put(Table::kMeta, AsBytes("big"), AsBytes(value)).ok());
+      EXPECT_TRUE((*txn)->Commit().ok());
+    }
+    return *(*environment)->UsedBytes();
+  };
+  used_after_rewriting();
+  const uint64_t settled = used_after_rewriting();
+  EXPECT_EQ(used_after_rewriting(), settled) << "pages are taken again";
+  int channel[2];
+  ASSERT_EQ(pipe(channel), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    auto own = lmdb::Environment::Open(options);
+    auto txn = (*own)->BeginRead();
+    const bool reads = txn.ok() && txn->Get(Table::kMeta, AsBytes("big")).ok();
+    if (reads && write(channel[1], "r", 1) != 1) _exit(1);
+    pause();
+  }
+  char ready = 0;
+  ASSERT_EQ(read(channel[0], &ready, 1), 1);
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  close(channel[0]);
+  close(channel[1]);
+  EXPECT_GT(used_after_rewriting(), settled + (1u << 20)) << "nobody knows that it died";
+  ASSERT_TRUE((*environment)->SweepReaders().ok());
+  const uint64_t swept = used_after_rewriting();
+  EXPECT_EQ(used_after_rewriting(), swept);
+}
+
 TEST_F(StoreFilesTest, RewritingRowsWithPagesOfTheirOwnLosesNone) {
   constexpr uint64_t kRows = 3000;
   const std::string path = dir_.Join("environment");
