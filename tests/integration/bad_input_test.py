@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Jobs that must not go on: each refusal says what is wrong and what to do, exits 1, and leaves store
-and source as they are, byte for byte."""
+"""Jobs that must not go on: each refusal says what is wrong and what to do, exits 1, and leaves
+store and source as they are, byte for byte."""
 import hashlib
 import os
 import shutil
@@ -38,7 +38,8 @@ class CheckpointTest(BadInputTest):
     def setUp(self):
         super().setUp()
         self.source = self.folder / "source"
-        made = harness.tool("upstream_log_gen", "--out", self.source, "--records", 3000, "--seed", 7)
+        made = harness.tool("upstream_log_gen", "--out", self.source, "--records", 3000,
+                            "--seed", 7)
         self.assertEqual(made.code, 0, made)
         self.interrupted(self.root)
         self.resume = ["migrate-dual", "--source", self.source, "--resume"]
@@ -46,8 +47,8 @@ class CheckpointTest(BadInputTest):
 
     def interrupted(self, root):
         process = subprocess.Popen(
-            [harness.BINARIES / "engram", "migrate-dual", "--source", self.source, "--data-root", root,
-             "--checkpoint-interval=200", "--batch-size=100", "--rate-limit=1000"],
+            [harness.BINARIES / "engram", "migrate-dual", "--source", self.source, "--data-root",
+             root, "--checkpoint-interval=200", "--batch-size=100", "--rate-limit=1000"],
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         for text in process.stderr:
             if "ingest:" in text:
@@ -78,7 +79,8 @@ class CheckpointTest(BadInputTest):
                                  hint="under another path, without --resume")
         self.log().unlink()
         (self.log_folder() / "wal-00000000000000aa.log").write_bytes(original[:5000])
-        self.refused(*self.resume, code="FAILED_PRECONDITION", say="is gone", hint="without --resume")
+        self.refused(*self.resume, code="FAILED_PRECONDITION", say="is gone",
+                     hint="without --resume")
         shutil.rmtree(self.source)
         self.source.mkdir()
         self.log_folder().mkdir(parents=True)
@@ -153,8 +155,8 @@ class StoreFilesTest(BadInputTest):
         segment.write_bytes(data[:at] + b"N" + data[at + 1:])
         for command in (["memory", "list"], ["memory", "get", "m-1"], ["memory", "delete", "m-1"],
                         ["verify"], ["compact"], ["migrate-dual"], ["migrate-dual", "rollback"],
-                        ["migrate-dual", "--source", FIXTURES / "plain" / "data"], ["space", "stats"],
-                        ["space", "mode", "legacy"]):
+                        ["migrate-dual", "--source", FIXTURES / "plain" / "data"],
+                        ["space", "stats"], ["space", "mode", "legacy"]):
             self.refused(*command, code="CORRUPTION", say=segment.name,
                          hint="`engram space salvage --dry-run`")
 

@@ -2,7 +2,6 @@
 """The rules of every command: help, exit codes, one JSON object, bad input refused with what to do."""
 import json
 import os
-import pathlib
 import shutil
 import subprocess
 import unittest

@@ -4,7 +4,6 @@ happened around it, every intact record comes in, everything else is listed to t
 source stays as it is. What is expected follows from the manifests and from what was done here."""
 import json
 import os
-import pathlib
 import random
 import socket
 import struct
@@ -12,7 +11,7 @@ import subprocess
 import unittest
 
 import harness
-from harness import FIXTURES, engram, tree_hash
+from harness import FIXTURES, tree_hash
 from upstream_records import RecordsTest, fold
 
 HEADER_BYTES = 64
@@ -22,7 +21,7 @@ LOG = "wal-000000006b01378f.log"
 
 
 class Piece:
-    """A stretch of a log: an intact record as the manifest describes it, or (record None) damage."""
+    """A stretch of a log: an intact record as the manifest describes it, or damage (no record)."""
 
     def __init__(self, data, record=None):
         self.data = data
@@ -207,7 +206,8 @@ class HostileTest(RecordsTest):
                 (damage["offset"], damage["offset"] + damage["length"]))
         self.assertEqual({path: joined(found[path]) for path in found},
                          {path: joined(lost[path]) for path in lost if joined(lost[path])})
-        self.assertEqual(one["source"]["bytes"], sum(len(p.data) for _, ps in self.logs for p in ps))
+        self.assertEqual(one["source"]["bytes"],
+                         sum(len(piece.data) for _, pieces in self.logs for piece in pieces))
         self.check_space(one, space, memories)
         return report
 
@@ -332,8 +332,8 @@ class HostileTest(RecordsTest):
         with open(raw + b"/" + name, "wb") as file:
             file.write(damaged)
         for command in (["migrate-dual", "--dry-run"], ["migrate-dual"], ["verify"]):
-            done = subprocess.run([os.fsencode(harness.BINARIES / "engram"), *command, "--source", raw,
-                                   "--json", "--data-root", self.root], capture_output=True)
+            done = subprocess.run([harness.BINARIES / "engram", *command, "--source", raw, "--json",
+                                   "--data-root", self.root], capture_output=True)
             self.assertEqual(done.returncode, 0, (done.stdout[-800:], done.stderr[-800:]))
             self.assertTrue(json.loads(done.stdout.decode("utf-8"))["ok"])
         done = subprocess.run([harness.BINARIES / "engram", "inspect", "source", raw, "--jsonl"],

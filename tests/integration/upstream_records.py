@@ -111,7 +111,8 @@ def flatten(memory):
             ("content", "when", "where", "who", "embedding_provenance", "activation", "decay_rate",
              "decay_function", "last_recall", "recall_count", "last_access", "access_count",
              "created_at", "metadata", "layout", "embedding_sha256")}
-    flat.update({key: memory["confidence"][key] for key in ("encoding", "vividness", "reliability")})
+    for key in ("encoding", "vividness", "reliability"):
+        flat[key] = memory["confidence"][key]
     return flat
 
 
