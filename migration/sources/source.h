@@ -36,7 +36,8 @@ struct Source {
   std::string directory;            // as given
   std::vector<SourceSpace> spaces;  // sorted by name
   // What looks like a log or a space and is not read, each with the reason, as UTF-8: directories
-  // with logs whose name is not a legal space id, log names that lead to no file, logs beside spaces.
+  // with logs whose name is not a legal space id, log names that lead to no file, logs beside
+  // spaces.
   std::vector<std::string> skipped;
 };
 
