@@ -211,6 +211,15 @@ Response SpaceStatistics(const ApiContext& context, const Request& request) {
   return Response::Json(200, Dump(StatsOf((*space)->name, *figures)));
 }
 
+// The way out for a latched space: closed and opened again, as a restart does for all.
+Response ReopenSpace(const ApiContext& context, const Request& request) {
+  const auto name = ChooseSpace(request, {}, context.config.config().memory_spaces.default_space);
+  if (!name) return ToResponse(name.error());
+  const Status opened = context.spaces.Reopen(*name);
+  if (!opened.ok()) return StatusResponse(opened);
+  return SpaceStatistics(context, request);
+}
+
 // The source of a verification is a path of the machine: that is not for HTTP.
 Response VerifySpace(const ApiContext& context, const Request& request) {
   const auto body = ControlBody(request);
@@ -248,6 +257,7 @@ void AddRecordRoutes(const ApiContext& context, Router* router) {
   add(Method::kPost, "/api/v1/admin/memories/delete", DeleteRecords);
   add(Method::kGet, "/api/v1/admin/memories/{id}", GetRecord);
   add(Method::kGet, "/api/v1/admin/space", SpaceStatistics);
+  add(Method::kPost, "/api/v1/admin/space/reopen", ReopenSpace);
   add(Method::kPost, "/api/v1/admin/verify", VerifySpace);
 }
 

@@ -117,6 +117,9 @@ constexpr RouteDoc kRouteDocs[] = {
      "space:string view:string exact:boolean embeddings:boolean"},
     {kGet, "/api/v1/admin/space", "admin", "Counts, tiers and digests of a space", "200 404 503",
      "space:string"},
+    {kPost, "/api/v1/admin/space/reopen", "admin",
+     "Closes an open space and opens it again, with recovery: for one that takes no writes",
+     "200 400 403 404 500 503", "space:string"},
     {kPost, "/api/v1/admin/verify", "admin", "Recomputes the digests of a space and compares",
      "200 400 403 404 422 503", "space:string", "sample:integer full:boolean"},
 

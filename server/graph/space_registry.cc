@@ -23,6 +23,7 @@ struct Slot {
   Phase phase = Phase::kOpening;
   SpaceHandle handle;      // of kOpen
   uint64_t last_used = 0;  // of kOpen: a tick of the registry
+  bool reopening = false;  // of kClosing: that a latched space does not close in order is known
 };
 
 // Several at a time: closing a space mostly waits for the disk.
@@ -95,7 +96,8 @@ struct SpaceRegistry::Closer {
     const std::string name = owned->name;
     owned.reset();
     MutexLock lock(state->mutex);
-    if (state->first_close_error.ok()) state->first_close_error = closed;
+    const bool known = state->slots[name].reopening;
+    if (!known && state->first_close_error.ok()) state->first_close_error = closed;
     state->slots.erase(name);
     state->changed.NotifyAll();
   }
@@ -223,6 +225,40 @@ std::vector<SpaceHandle> SpaceRegistry::Open() const {
 void SpaceRegistry::Written(const SpaceHandle& space) {
   space->writes.fetch_add(1);
   if (state_->options.written) state_->options.written(space);
+}
+
+// Behind Reopen(): its slot is gone, or was taken by who opened it again.
+Status SpaceRegistry::WaitClosed(const std::string& name, uint32_t wait_ms) {
+  State& state = *state_;
+  Clock& clock = Clock::System();
+  const uint64_t deadline = clock.MonotonicNs() + wait_ms * uint64_t{1'000'000};
+  MutexLock lock(state.mutex);
+  for (;;) {
+    const auto found = state.slots.find(name);
+    if (found == state.slots.end() || !found->second.reopening) return Status::Ok();
+    const uint64_t now = clock.MonotonicNs();
+    if (now >= deadline) {
+      return Status::Busy("the space " + name + " is still in use", "try again in a moment");
+    }
+    state.changed.WaitFor(state.mutex, std::chrono::nanoseconds(deadline - now));
+  }
+}
+
+Status SpaceRegistry::Reopen(const std::string& name, uint32_t wait_ms) {
+  State& state = *state_;
+  SpaceHandle released;
+  {
+    MutexLock lock(state.mutex);
+    const auto found = state.slots.find(name);
+    if (found == state.slots.end() || found->second.phase != Phase::kOpen) {
+      return Status::NotFound("the space " + name + " is not open", "it opens when it is used");
+    }
+    found->second.reopening = true;
+    released = State::Release(&found->second);
+  }
+  released.reset();
+  ENGRAM_TRY(WaitClosed(name, wait_ms));
+  return Acquire(name, false).status();
 }
 
 Status SpaceRegistry::Close(uint32_t wait_ms) {

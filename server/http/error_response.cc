@@ -44,14 +44,15 @@ Response Unavailable(const Status& error, std::string_view retry_after_s,
   return response;
 }
 
-// The space has failed and says so until it is opened anew, which a restart does. What failed is
-// the operator's business and in the log.
+// The space has failed and says so until it is opened anew, on request or by a restart. What failed
+// is the operator's business and in the log.
 Response Latched(const Status& error) {
-  Response response = ErrorResponse(
-      503, "MEMORY_CLUSTER_UNAVAILABLE",
-      "the memory space takes no writes: a write to its log failed on the device",
-      "nothing acknowledged is lost, and reads go on; once the device is well, restart "
-      "the server: engram stop, then engram start");
+  Response response =
+      ErrorResponse(503, "MEMORY_CLUSTER_UNAVAILABLE",
+                    "the memory space takes no writes: a write to its log failed on the device",
+                    "nothing acknowledged is lost, and reads go on; once the device is well, POST "
+                    "/api/v1/admin/space/reopen or restart "
+                    "the server: engram stop, then engram start");
   response.headers.emplace_back("Retry-After", "30");
   response.log_detail = error.ToString();
   return response;

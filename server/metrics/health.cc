@@ -56,9 +56,10 @@ HealthCheck SpacesCheck(const HealthInputs& inputs) {
   if (!inputs.failing_spaces.empty())
     text += "these do not answer:" + Listed(inputs.failing_spaces);
   if (!inputs.latched_spaces.empty()) {
-    text += (text.empty() ? "" : "; ") +
-            std::string("these take no writes until the server is restarted:") +
-            Listed(inputs.latched_spaces);
+    text +=
+        (text.empty() ? "" : "; ") +
+        std::string("these take no writes until they are reopened or the server is restarted:") +
+        Listed(inputs.latched_spaces);
   }
   return Check("spaces", "connectivity", Health::kUnhealthy, text);
 }

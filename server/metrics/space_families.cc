@@ -64,7 +64,7 @@ void SpaceFamilies::DeclareSpaces(Families* families) {
   gauge("engram_bindings", "Bindings between Episodes and Concepts");
   gauge("engram_lossy_concepts", "Concepts that are served as a projected Memory");
   gauge("engram_quarantined_records", "Records that could not be decoded or converted");
-  gauge("engram_space_latched", "1: takes no writes until the server is restarted");
+  gauge("engram_space_latched", "1: takes no writes until it is reopened or the server restarted");
   gauge("engram_space_size_bytes", "Bytes allocated on disk, the log included");
   gauge("engram_overlay_size_bytes", "Acknowledged writes held in memory until they are applied");
   gauge("engram_tier_records", "Memories of a tier");

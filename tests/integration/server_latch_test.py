@@ -65,6 +65,32 @@ class Latched(StoreTest):
         self.assertEqual(self.latched("ill"), 0)
         self.assertEqual(self.server.ok("GET", "/health")["status"], "healthy")
 
+    def reopen(self):
+        return self.server.call("POST", "/api/v1/admin/space/reopen?space=ill", {})
+
+    def test_a_space_is_reopened_on_request(self):
+        self.assertEqual(self.reopen().status, 404, "nothing is open under this name")
+        self.assertEqual(self.remember("before", "ill").status, 201)
+        self.fault.touch()
+        self.assertEqual(self.remember("during", "ill").status, 503)
+        self.assertGreaterEqual(self.reopen().status, 500, "the device is still ill")
+        self.fault.unlink()
+        self.assertEqual(self.remember("after", "ill").status, 201, "any use opens it again")
+        self.fault.touch()
+        self.assertEqual(self.remember("during", "ill").status, 503)
+        self.fault.unlink()
+        self.assertEqual(self.remember("latched", "ill").status, 503)
+        reply = self.reopen()
+        self.assertEqual((reply.status, reply.json["space"]), (200, "ill"), reply)
+        self.assertEqual(self.remember("again", "ill").status, 201)
+        headers = {"X-Memory-Space": "ill"}
+        for memory_id in ("before", "after", "again"):
+            self.assertEqual(self.server.call("GET", f"/api/v1/memories/{memory_id}",
+                                              headers=headers).status, 200)
+        self.assertEqual(self.latched("ill"), 0)
+        self.assertEqual(self.reopen().status, 200, "a healthy one as well")
+        self.assertEqual(self.server.stop(), 0, self.server.tail())
+
 
 if __name__ == "__main__":
     unittest.main()
