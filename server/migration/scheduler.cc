@@ -95,6 +95,9 @@ void Scheduler::Begin(const std::vector<UpstreamSource>& sources) {
   const auto names = spaces_.Names();
   {
     MutexLock lock(mutex_);
+    if (knobs_.paused) {
+      throttles_.Note(ThrottleReason::kPaused, clock_.MonotonicNs(), WallNs());
+    }
     for (const UpstreamSource& source : sources) {
       entries_[source.space].arrival.source = source.directory;
     }

@@ -208,7 +208,9 @@ class Migrator(ServerTest):
         server.start()
         self.assertTrue(server.ok("GET", "/api/v1/admin/migration")["knobs"]["paused"])
         time.sleep(0.5)
-        self.assertEqual(server.migration()["remaining_old"], before["remaining_old"])
+        status = server.migration()
+        self.assertEqual((status["remaining_old"], status["throttle"]["reason"]),
+                         (before["remaining_old"], "paused"))
         code, answer = self.command(server, "migrate-dual", "resume")
         self.assertEqual(code, 0, answer)
         server.wait_drained()
