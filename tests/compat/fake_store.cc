@@ -44,6 +44,8 @@ bool IsDual(const FakeRow& row) {
   return row.dual_head && row.dual_head->common.seq == Current(row).seq;
 }
 
+}  // namespace
+
 class FakeView final : public engine::ReadView {
  public:
   explicit FakeView(std::shared_ptr<const FakeState> state) : s_(std::move(state)) {}
@@ -158,8 +160,6 @@ class FakeView final : public engine::ReadView {
  private:
   std::shared_ptr<const FakeState> s_;
 };
-
-}  // namespace
 
 class FakeWrite final : public engine::WriteTxn {
  public:
