@@ -27,7 +27,6 @@ constexpr uint64_t kSingles = 1500;
 constexpr uint64_t kBatch = 512;
 constexpr uint64_t kBatches = 40;
 constexpr uint64_t kShared = 8000;
-constexpr uint32_t kClients = 64;
 constexpr uint64_t kRecoveredBytes = 64u << 20;
 
 // $ENGRAM_BENCH_FOLDER, else bench-data: on the device to measure.
@@ -119,7 +118,7 @@ void PutBatchRaw(benchmark::State& state) {
   state.SetItemsProcessed(static_cast<int64_t>(state.iterations() * kBatches * kBatch));
 }
 
-void PutSharedOurs(benchmark::State& state, LogIo io) {
+void PutSharedOurs(benchmark::State& state, LogIo io, uint32_t client_count) {
   auto log = OpenLog(FreshDirectory(), io);
   const std::string record(kRecordBytes, 'r');
   Warm(*log);
@@ -128,7 +127,7 @@ void PutSharedOurs(benchmark::State& state, LogIo io) {
     uint64_t issued = 0;
     const double start = Now();
     std::vector<std::thread> clients;
-    for (uint32_t t = 0; t < kClients; ++t) {
+    for (uint32_t t = 0; t < client_count; ++t) {
       clients.emplace_back([&] {
         for (;;) {
           Lsn lsn;
@@ -148,9 +147,9 @@ void PutSharedOurs(benchmark::State& state, LogIo io) {
   state.SetItemsProcessed(static_cast<int64_t>(state.iterations() * kShared));
 }
 
-void PutSharedRaw(benchmark::State& state) {
+void PutSharedRaw(benchmark::State& state, uint32_t client_count) {
   RawLog raw(FreshDirectory() + "/raw", kRawFileBytes);
-  for (auto _ : state) state.SetIterationTime(raw.WriteShared(kClients, kShared, kRecordBytes));
+  for (auto _ : state) state.SetIterationTime(raw.WriteShared(client_count, kShared, kRecordBytes));
   state.SetItemsProcessed(static_cast<int64_t>(state.iterations() * kShared));
 }
 
@@ -200,8 +199,11 @@ void RegisterAll() {
     Register("log_put_single_p50" + suffix + "/raw", PutSingleRaw);
     Register("log_put_batch_512" + suffix + "/ours", [io](auto& s) { PutBatchOurs(s, io); });
     Register("log_put_batch_512" + suffix + "/raw", PutBatchRaw);
-    Register("log_put_64_clients" + suffix + "/ours", [io](auto& s) { PutSharedOurs(s, io); });
-    Register("log_put_64_clients" + suffix + "/raw", PutSharedRaw);
+    for (const uint32_t n : {16u, 64u}) {
+      const std::string row = "log_put_" + std::to_string(n) + "_clients" + suffix;
+      Register(row + "/ours", [io, n](auto& s) { PutSharedOurs(s, io, n); });
+      Register(row + "/raw", [n](auto& s) { PutSharedRaw(s, n); });
+    }
   }
   Register("log_recover_64mb_groups_of_512/ours", [](auto& s) { RecoverOurs(s, kBatch); });
   Register("log_recover_64mb_groups_of_512/raw", RecoverRaw);

@@ -110,7 +110,8 @@ class Grammar {
     app_.add_flag("--json", g.json, "One JSON object on stdout, also on failure");
     app_.add_flag("--quiet", g.quiet, "No progress and no closing lines");
     app_.add_option("--log-level", g.log_level, "debug, info, warn, error or off (default warn)");
-    app_.add_option("--log-io", g.log_io, "I/O of the log: auto, uring or pwrite (default auto)");
+    app_.add_option("--log-io", g.log_io,
+                    "I/O of the log: auto, uring or pwrite (default auto, which is pwrite)");
     app_.add_option("--plugin", g.plugin,
                     "Storage engine library (else ENGRAM_STORAGE_PLUGIN, else the installed one)");
   }

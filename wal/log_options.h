@@ -10,7 +10,7 @@
 namespace engram::wal {
 
 enum class LogIo {
-  kAuto,    // probe io_uring once, else pwrite; the choice is logged
+  kAuto,    // what is faster for one write in flight: pwrite. docs/decisions/0008
   kUring,   // io_uring with RWF_DSYNC; kUnsupported if the kernel refuses it
   kPwrite,  // pwritev2(RWF_DSYNC)
 };

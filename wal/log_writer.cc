@@ -525,7 +525,7 @@ uint64_t LogWriter::size_bytes() const {
 
 Result<std::unique_ptr<Log>> Log::Open(FileSystem& fs, Logger& logger, const OpenOptions& options) {
   ENGRAM_TRY(ValidateLogOptions(options.log));
-  ENGRAM_ASSIGN_OR_RETURN(ChosenQueue queue, ChooseWriteQueue(fs, logger, options.log.io));
+  ENGRAM_ASSIGN_OR_RETURN(ChosenQueue queue, ChooseWriteQueue(fs, options.log.io));
   ENGRAM_TRY(CreateDirectories(fs, options.directory));
   ENGRAM_ASSIGN_OR_RETURN(const LogListing listing, ListLog(fs, options.directory));
   auto log = std::make_unique<LogWriter>(fs, logger, options, std::move(queue));

@@ -5,13 +5,11 @@
 
 namespace engram::wal {
 
-Result<ChosenQueue> ChooseWriteQueue(FileSystem& fs, Logger& logger, LogIo io) {
+Result<ChosenQueue> ChooseWriteQueue(FileSystem& fs, LogIo io) {
   if (auto own = fs.NewWriteQueue()) return ChosenQueue{std::move(own), "simulated"};
-  if (io != LogIo::kPwrite) {
-    auto uring = NewUringWriteQueue();
-    if (uring.ok()) return ChosenQueue{std::move(*uring), "uring"};
-    if (io == LogIo::kUring) return uring.status();
-    logger.Info("log writes use pwritev2: " + uring.status().message());
+  if (io == LogIo::kUring) {
+    ENGRAM_ASSIGN_OR_RETURN(auto uring, NewUringWriteQueue());
+    return ChosenQueue{std::move(uring), "uring"};
   }
   return ChosenQueue{NewPwriteWriteQueue(), "pwrite"};
 }

@@ -6,7 +6,6 @@
 #include <string_view>
 
 #include "base/file_system.h"
-#include "base/log.h"
 #include "wal/log_options.h"
 
 namespace engram::wal {
@@ -15,9 +14,9 @@ struct ChosenQueue {
   std::unique_ptr<WriteQueue> queue;
   std::string_view name;  // "uring", "pwrite", "simulated"
 };
-// The file system's own queue if it has one. Else what `io` asks for; kAuto probes io_uring once in
-// the process. kUnsupported: kUring was asked for and the kernel refuses it, with the reason.
-Result<ChosenQueue> ChooseWriteQueue(FileSystem& fs, Logger& logger, LogIo io);
+// The file system's own queue if it has one, else what `io` asks for. kUnsupported: kUring was
+// asked for and the kernel refuses it, with the reason; it is probed once in the process.
+Result<ChosenQueue> ChooseWriteQueue(FileSystem& fs, LogIo io);
 
 }  // namespace engram::wal
 

@@ -90,7 +90,7 @@ typedef struct engram_se_host {
   int64_t (*clock_wall_ns)(void* host_ctx); /* since the Unix epoch */
 } engram_se_host;
 
-/* How the write-ahead log does its I/O. */
+/* How the write-ahead log does its I/O. AUTO: the engine's choice. */
 #define ENGRAM_SE_LOG_IO_AUTO 0u
 #define ENGRAM_SE_LOG_IO_URING 1u
 #define ENGRAM_SE_LOG_IO_PWRITE 2u

@@ -66,7 +66,8 @@ const KeyInfo kKeys[] = {
      .check = CheckNotEmpty},
     {.name = "storage.log_io",
      .type = KeyType::kText,
-     .text = "How the write-ahead log writes. `auto` chooses at start.",
+     .text = "How the write-ahead log writes. `auto` is `pwrite` (decisions/0008); both are as "
+             "durable.",
      .field = FIELD(storage.log_io),
      .choices = "auto|uring|pwrite"},
     {.name = "storage.map_size_bytes",

@@ -257,24 +257,34 @@ void ForbidUring() {
   ASSERT_EQ(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
 }
 
-bool FallsBackToPwrite(const std::string& directory) {
+bool WritesWithPwrite(const std::string& directory) {
+  auto log = OpenLog(FileSystem::Posix(), directory, SmallSegments(LogIo::kAuto));
+  Put(*log, "written without io_uring");
+  return log->io_name() == "pwrite";
+}
+
+bool OnlyUringIsRefused(const std::string& directory) {
   ForbidUring();
-  auto auto_log = OpenLog(FileSystem::Posix(), directory, SmallSegments(LogIo::kAuto));
-  Put(*auto_log, "written without io_uring");
   Log::OpenOptions options;
   options.directory = directory + "-2";
   options.recovered.clean_shutdown = true;
   options.log = SmallSegments(LogIo::kUring);
   const auto uring = Log::Open(FileSystem::Posix(), Logger::Null(), options);
-  return auto_log->io_name() == "pwrite" && uring.status().code() == StatusCode::kUnsupported &&
+  return WritesWithPwrite(directory) && uring.status().code() == StatusCode::kUnsupported &&
          uring.status().message().find("io_uring_setup") != std::string::npos &&
          uring.status().hint().find("pwrite") != std::string::npos;
 }
 
-TEST(UringDeathTest, WhereItIsForbiddenAutoFallsBackAndUringSaysWhy) {
+TEST(UringTest, AutoDoesNotUseItWhereItWouldWork) {
+  testing::TempDir dir;
+  ASSERT_TRUE(NewUringWriteQueue().ok());
+  EXPECT_TRUE(WritesWithPwrite(dir.path() + "/log"));
+}
+
+TEST(UringDeathTest, WhereItIsForbiddenAutoWritesAndUringSaysWhy) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");  // a fresh process: the ring is probed once
   testing::TempDir dir;
-  EXPECT_EXIT(exit(FallsBackToPwrite(dir.path() + "/log") ? 0 : 1), ::testing::ExitedWithCode(0),
+  EXPECT_EXIT(exit(OnlyUringIsRefused(dir.path() + "/log") ? 0 : 1), ::testing::ExitedWithCode(0),
               "");
 }
 
