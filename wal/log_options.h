@@ -18,8 +18,8 @@ Result<LogIo> ParseLogIo(std::string_view name);  // "auto", "uring", "pwrite"
 
 struct LogOptions {
   LogIo io = LogIo::kAuto;
-  // Segments are pre-written with zeros. The first has the minimum size, each next one twice the
-  // previous, up to the maximum (more if one record needs it). Both are multiples of 4096.
+  // Segments are pre-written with zeros. The first has the minimum size, one that has to be made is
+  // twice the newest, up to the maximum (more if a record needs it). Both: multiples of 4096.
   uint64_t segment_size_bytes_min = 4u << 20;
   uint64_t segment_size_bytes_max = 64u << 20;
   // Upper bound of one group of records flushed together.

@@ -501,8 +501,9 @@ Status LogWriter::ReleaseBelow(Lsn lsn) {
       if (segments_[1]->first_lsn > std::min(lsn.value, durable().value) + 1) return Status::Ok();
       oldest = segments_.front();
       segments_.pop_front();
-      wanted_size_bytes =
-          std::min(2 * segments_.back()->size_bytes, options_.log.segment_size_bytes_max);
+      // Taking it again costs less than pre-writing a larger one: the log grows only while nothing
+      // comes back.
+      wanted_size_bytes = segments_.back()->size_bytes / 2;
     }
     const Status retired = files_.Retire(*oldest, wanted_size_bytes);
     if (!retired.ok()) {

@@ -7,7 +7,7 @@
 namespace engram::testing {
 namespace {
 
-constexpr int kRounds = 6;
+constexpr int kRounds = 8;
 
 void ExpectClear(const Status& status) {
   EXPECT_NE(status.message(), "");

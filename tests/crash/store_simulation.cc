@@ -113,8 +113,8 @@ bool StoreSimulation::Open() {
   options.access = engine::Access::kCreate;
   options.map_size_bytes = 256u << 20;
   options.overlay_size_bytes_max = random_.OneIn(2) ? 64u << 10 : 64u << 20;
-  options.log.segment_size_bytes_min = 8 * kPageBytes;
-  options.log.segment_size_bytes_max = 32 * kPageBytes;
+  options.log.segment_size_bytes_min = 16 * kPageBytes;
+  options.log.segment_size_bytes_max = 64 * kPageBytes;
   options.log.group_size_bytes_max = 16 * kPageBytes;
   options.background_apply = false;
   const bool read_only_first = created_ && random_.OneIn(10);

@@ -114,5 +114,23 @@ TEST_P(LogWriterTest, ReleasedSegmentsAreRecycledAndNothingStaleIsRead) {
   EXPECT_EQ(recovered.records[0].payload, "payload 59");
 }
 
+// Pre-writing costs as much as the records: a log whose segments come back needs no larger ones.
+TEST_P(LogWriterTest, SegmentsGrowOnlyWhileNothingComesBack) {
+  LogOptions sizes = SmallSegments(GetParam());
+  sizes.segment_size_bytes_max = 64 * sizes.segment_size_bytes_min;
+  const auto newest_size = [&](const std::string& directory, bool releases) {
+    auto log = OpenLog(fs(), directory, sizes);
+    for (int i = 0; i < 200; ++i) {
+      const Lsn lsn = Put(*log, std::string(kPageSizeBytes, 'x'));
+      if (releases) {
+        EXPECT_TRUE(log->ReleaseBelow(lsn).ok());
+      }
+    }
+    return ListLog(fs(), directory)->segments.back().header->size_bytes;
+  };
+  EXPECT_LE(newest_size(directory() + "-released", true), 2 * sizes.segment_size_bytes_min);
+  EXPECT_GE(newest_size(directory() + "-kept", false), 16 * sizes.segment_size_bytes_min);
+}
+
 }  // namespace
 }  // namespace engram::wal
