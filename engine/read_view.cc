@@ -6,8 +6,6 @@
 namespace engram::engine {
 namespace {
 
-constexpr size_t kLinkKeySizeBytes = 24;
-
 float LoadFloat(const uint8_t* p) { return std::bit_cast<float>(LoadLe<uint32_t>(p)); }
 
 }  // namespace
@@ -93,10 +91,12 @@ Result<bool> ReadViewImpl::LoadHeads(NodeKey key, StoredRecord* record) {
   return true;
 }
 
+// A record is large to move: it is filled where the caller gets it.
 Result<std::optional<StoredRecord>> ReadViewImpl::RecordToReplace(NodeKey key) {
-  std::optional<StoredRecord> record(std::in_place);
-  ENGRAM_ASSIGN_OR_RETURN(bool found, LoadHeads(key, &*record));
-  if (!found) record.reset();
+  Result<std::optional<StoredRecord>> record{std::optional<StoredRecord>()};
+  const Result<bool> found = LoadHeads(key, &record->emplace());
+  if (!found.ok() || !*found) record->reset();
+  if (!found.ok()) record = found.status();
   return record;
 }
 
@@ -110,9 +110,16 @@ Status ReadViewImpl::NoReadableHead(NodeKey key) const {
 }
 
 Result<std::optional<StoredRecord>> ReadViewImpl::Record(NodeKey key) {
-  std::optional<StoredRecord> record(std::in_place);
-  ENGRAM_ASSIGN_OR_RETURN(bool found, LoadHeads(key, &*record));
-  if (!found) return std::optional<StoredRecord>();
+  Result<std::optional<StoredRecord>> record{std::optional<StoredRecord>()};
+  const Result<bool> found = LoadRecord(key, &record->emplace());
+  if (!found.ok() || !*found) record->reset();
+  if (!found.ok()) record = found.status();
+  return record;
+}
+
+Result<bool> ReadViewImpl::LoadRecord(NodeKey key, StoredRecord* record) {
+  ENGRAM_ASSIGN_OR_RETURN(const bool found, LoadHeads(key, record));
+  if (!found) return false;
   const std::string row_key = EncodeU64Key(key.value);
   if (!record->has_head()) return NoReadableHead(key);
   ENGRAM_ASSIGN_OR_RETURN(std::optional<Bytes> text,
@@ -123,7 +130,7 @@ Result<std::optional<StoredRecord>> ReadViewImpl::Record(NodeKey key) {
   }
   Status status = DecodeTextFields(AsBytes(row_key), *text, &record->text);
   if (!status.ok()) return reader_.Damaged(Table::kContent, AsBytes(row_key), status.message());
-  return record;
+  return true;
 }
 
 Result<std::optional<HeadCommon>> ReadView::Head(NodeKey key) {
@@ -158,10 +165,8 @@ Result<NodeKey> ReadViewImpl::ReadEmbedding(VectorKey key, Embedding* out) {
                            "the embedding of a stored record is missing");
   }
   NodeKey owner;
-  Bytes floats;
-  Status status = DecodeEmbedding(AsBytes(row_key), *row, &owner, &floats);
+  Status status = CopyEmbedding(AsBytes(row_key), *row, &owner, out);
   if (!status.ok()) return reader_.Damaged(Table::kEmbeddings, AsBytes(row_key), status.message());
-  std::memcpy(out->data(), floats.data(), kEmbeddingSizeBytes);
   return owner;
 }
 

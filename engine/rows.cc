@@ -6,6 +6,7 @@
 namespace engram::engine {
 namespace {
 
+constexpr std::string_view kEmbeddingWhat = "embedding row";
 constexpr uint8_t kTextVersion = 1;
 // Bits of the text row's second byte; persisted.
 constexpr uint8_t kHasContent = 1;
@@ -146,19 +147,23 @@ Status WrongField(std::string_view what, std::string_view field, std::string_vie
                             std::to_string(actual) + ", expected " + std::string(expected));
 }
 
+namespace {
+
+Status CheckRowCrc(std::string_view what, uint32_t stored, uint32_t computed) {
+  if (stored == computed) return Status::Ok();
+  return Status::Corruption(std::string(what) + ": checksum " + Hex32(computed) + ", expected " +
+                            Hex32(stored));
+}
+
+}  // namespace
+
 Status OpenRow(std::string_view what, Bytes key, Bytes value, Bytes* body) {
   if (value.size() < kRowCrcSizeBytes) {
     return Status::Corruption(std::string(what) + ": size " + std::to_string(value.size()) +
                               ", expected at least " + std::to_string(kRowCrcSizeBytes));
   }
   *body = value.first(value.size() - kRowCrcSizeBytes);
-  const auto stored = LoadLe<uint32_t>(value.data() + body->size());
-  const uint32_t computed = RowCrc(key, *body);
-  if (stored != computed) {
-    return Status::Corruption(std::string(what) + ": checksum " + Hex32(computed) + ", expected " +
-                              Hex32(stored));
-  }
-  return Status::Ok();
+  return CheckRowCrc(what, LoadLe<uint32_t>(value.data() + body->size()), RowCrc(key, *body));
 }
 
 void EncodeTextFields(Bytes key, const TextFields& text, std::string* out) {
@@ -226,15 +231,26 @@ void EncodeEmbedding(Bytes key, NodeKey owner, Bytes floats, std::string* out) {
 }
 
 Status DecodeEmbedding(Bytes key, Bytes value, NodeKey* owner, Bytes* floats) {
-  static constexpr std::string_view kWhat = "embedding row";
   if (value.size() != kEmbeddingRowSizeBytes) {
-    return WrongSize(kWhat, kEmbeddingRowSizeBytes, value.size());
+    return WrongSize(kEmbeddingWhat, kEmbeddingRowSizeBytes, value.size());
   }
   Bytes body;
-  ENGRAM_TRY(OpenRow(kWhat, key, value, &body));
+  ENGRAM_TRY(OpenRow(kEmbeddingWhat, key, value, &body));
   owner->value = LoadLe<uint64_t>(body.data());
   *floats = body.subspan(sizeof owner->value);
   return Status::Ok();
+}
+
+Status CopyEmbedding(Bytes key, Bytes value, NodeKey* owner, Embedding* floats) {
+  if (value.size() != kEmbeddingRowSizeBytes) {
+    return WrongSize(kEmbeddingWhat, kEmbeddingRowSizeBytes, value.size());
+  }
+  const Bytes owner_bytes = value.first(sizeof owner->value);
+  std::memcpy(floats->data(), value.data() + owner_bytes.size(), kEmbeddingSizeBytes);
+  const Bytes copy(reinterpret_cast<const uint8_t*>(floats->data()), kEmbeddingSizeBytes);
+  owner->value = LoadLe<uint64_t>(owner_bytes.data());
+  return CheckRowCrc(kEmbeddingWhat, LoadLe<uint32_t>(value.last(kRowCrcSizeBytes).data()),
+                     Crc32cExtend(RowCrc(key, owner_bytes), copy));
 }
 
 std::string EncodeIdKey(std::string_view id) {

@@ -86,6 +86,9 @@ Status DecodeExtension(Bytes key, Bytes value, Extension* out);
 // 8-byte node key, 3072 bytes, crc: 3084 bytes in all. `floats` are copied verbatim.
 void EncodeEmbedding(Bytes key, NodeKey owner, Bytes floats, std::string* out);
 Status DecodeEmbedding(Bytes key, Bytes value, NodeKey* owner, Bytes* floats);
+// The same for a row in memory that is not cached: the bytes are copied once, and it is the copy
+// that is verified. After an error `floats` holds anything.
+Status CopyEmbedding(Bytes key, Bytes value, NodeKey* owner, Embedding* floats);
 
 // Key of kIds/kTombstones: sorts as the id's bytes do. Ids above 440 bytes share a prefix and end
 // in their SHA-256; their order among each other is settled by the full id. Never empty.

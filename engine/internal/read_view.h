@@ -41,6 +41,8 @@ class ReadViewImpl final : public ReadView {
   // check are noted and left out, all of them if need be.
   Result<bool> LoadHeads(NodeKey key, StoredRecord* record);
   Result<HeadRows> ReadHeadRows(NodeKey key) const;
+  // As LoadHeads, with the text row; kCorruption if no head or not the text passes its check.
+  Result<bool> LoadRecord(NodeKey key, StoredRecord* record);
 
  private:
   // The error of a record all of whose heads fail their check.
@@ -60,6 +62,7 @@ class ReadViewImpl final : public ReadView {
 };
 
 // node | ordinal | other, all big-endian.
+inline constexpr size_t kLinkKeySizeBytes = 24;
 std::string EncodeLinkKey(NodeKey node, uint64_t ordinal, NodeKey other);
 
 }  // namespace engram::engine

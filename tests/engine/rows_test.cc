@@ -89,7 +89,7 @@ std::function<Status(Bytes, Bytes)> DecodeWith(Status (*decode)(Bytes, Bytes, T*
 std::vector<RowKind> AllRows() {
   const std::string key = KeyString();
   const Bytes k = AsBytes(key);
-  std::vector<RowKind> rows(6);
+  std::vector<RowKind> rows(7);
   rows[0] = {"old head", "", DecodeWith(DecodeOldHead)};
   EncodeOldHead(k, GoldenCommon(), GoldenMemory(), &rows[0].encoded);
   rows[1] = {"dual head", "", DecodeWith(DecodeDualHead)};
@@ -107,6 +107,11 @@ std::vector<RowKind> AllRows() {
   rows[5] = {"checked", "",
              [](Bytes row_key, Bytes value) { return DecodeChecked(row_key, value).status(); }};
   EncodeChecked(k, AsBytes("value"), &rows[5].encoded);
+  rows[6] = {"copied embedding", rows[4].encoded, [](Bytes row_key, Bytes value) {
+               NodeKey owner;
+               Embedding floats;
+               return CopyEmbedding(row_key, value, &owner, &floats);
+             }};
   return rows;
 }
 
@@ -389,6 +394,11 @@ TEST(RowsTest, EmbeddingsKeepEveryBit) {
   ASSERT_TRUE(DecodeEmbedding(AsBytes(key), AsBytes(row), &owner, &floats).ok());
   EXPECT_EQ(owner, NodeKey{9});
   EXPECT_EQ(AsView(floats), AsView(EmbeddingBytes(embedding)));
+  Embedding copy;
+  NodeKey owner_of_copy;
+  ASSERT_TRUE(CopyEmbedding(AsBytes(key), AsBytes(row), &owner_of_copy, &copy).ok());
+  EXPECT_EQ(owner_of_copy, NodeKey{9});
+  EXPECT_EQ(AsView(EmbeddingBytes(copy)), AsView(EmbeddingBytes(embedding)));
 }
 
 TEST(RowsTest, AnEmptyCheckedValueIsARow) {

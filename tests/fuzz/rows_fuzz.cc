@@ -1,6 +1,7 @@
 // Every row decoder on arbitrary bytes, and on the same bytes under a right checksum: no crash, no
 // allocation beyond the input's order of size, and what is accepted encodes to the same bytes.
 #include <cstdlib>
+#include <cstring>
 
 #include "base/crc32c.h"
 #include "engine/rows.h"
@@ -48,6 +49,9 @@ void DecodeAll(Bytes key, Bytes value) {
   if (DecodeEmbedding(key, value, &owner, &floats).ok()) {
     EncodeEmbedding(key, owner, floats, &again);
     Require(again == original);
+    Embedding copy;
+    Require(CopyEmbedding(key, value, &owner, &copy).ok());
+    Require(std::memcmp(copy.data(), floats.data(), floats.size()) == 0);
   }
   again.clear();
   const Result<Bytes> checked = DecodeChecked(key, value);
