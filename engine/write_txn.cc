@@ -56,6 +56,8 @@ class WriteTxnImpl final : public WriteTxn {
   void ChangeDigest(const HeadCommon& head, NodeKey node, bool is_removal);
   Result<bool> HasSources();
   Result<Uuid> UuidOfNode(NodeKey key);
+  // Of a new link of `node` in a table of links.
+  Result<uint64_t> NextOrdinal(Table table, NodeKey node);
   Status DropEdges(NodeKey source, const Neighbour& edge);
   Status DropBinding(NodeKey episode, const Binding& binding);
   Status DropLinks(NodeKey key);
@@ -309,10 +311,20 @@ Result<Uuid> WriteTxnImpl::UuidOfNode(NodeKey key) {
   return uuid;
 }
 
+Result<uint64_t> WriteTxnImpl::NextOrdinal(Table table, NodeKey node) {
+  const std::string prefix = EncodeU64Key(node.value);
+  ENGRAM_ASSIGN_OR_RETURN(const auto last, view_.reader().Last(table, AsBytes(prefix)));
+  if (!last) return uint64_t{1};
+  const auto& [key, value] = *last;
+  if (!DecodeChecked(key, value).ok() || key.size() != kLinkKeySizeBytes) {
+    return view_.reader().Damaged(table, key, "damaged link row");
+  }
+  return LoadBe64(key.data() + prefix.size()) + 1;
+}
+
 Status WriteTxnImpl::AddEdge(NodeKey source, NodeKey target, float weight) {
   adds_ = true;
-  ENGRAM_ASSIGN_OR_RETURN(auto edges, view_.OutEdges(source));
-  const uint64_t ordinal = edges.empty() ? 1 : edges.back().ordinal + 1;
+  ENGRAM_ASSIGN_OR_RETURN(const uint64_t ordinal, NextOrdinal(Table::kEdgesOut, source));
   ENGRAM_ASSIGN_OR_RETURN(const Uuid from, UuidOfNode(source));
   ENGRAM_ASSIGN_OR_RETURN(const Uuid to, UuidOfNode(target));
   const std::string body = FloatBody(weight);
@@ -359,8 +371,7 @@ Status WriteTxnImpl::BindingDigestChange(NodeKey episode, NodeKey concept_node,
 Status WriteTxnImpl::AddBinding(NodeKey episode, NodeKey concept_node, float strength,
                                 float contribution) {
   adds_ = true;
-  ENGRAM_ASSIGN_OR_RETURN(auto bindings, view_.ConceptsOf(episode));
-  const uint64_t ordinal = bindings.empty() ? 1 : bindings.back().ordinal + 1;
+  ENGRAM_ASSIGN_OR_RETURN(const uint64_t ordinal, NextOrdinal(Table::kBindingsOut, episode));
   const std::string body = FloatBody(strength) + FloatBody(contribution);
   PutChecked(Table::kBindingsOut, AsBytes(EncodeLinkKey(episode, ordinal, concept_node)),
              AsBytes(body));

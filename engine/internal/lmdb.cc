@@ -85,6 +85,23 @@ Result<bool> ReadCursor::Next(Bytes* key, Bytes* value) {
   return Step(&k, MDB_NEXT, key, value);
 }
 
+Result<bool> ReadCursor::SeekLast(Bytes prefix, Bytes* key, Bytes* value) {
+  std::string beyond(AsView(prefix));
+  while (!beyond.empty() && beyond.back() == '\xff') beyond.pop_back();
+  if (!beyond.empty()) {
+    ++beyond.back();
+    ENGRAM_ASSIGN_OR_RETURN(const bool found, Seek(AsBytes(beyond), key, value));
+    if (found) return Previous(key, value);
+  }
+  MDB_val k{};
+  return Step(&k, MDB_LAST, key, value);
+}
+
+Result<bool> ReadCursor::Previous(Bytes* key, Bytes* value) {
+  MDB_val k{};
+  return Step(&k, MDB_PREV, key, value);
+}
+
 WriteTxn::~WriteTxn() {
   if (txn_ != nullptr) mdb_txn_abort(txn_);
 }

@@ -49,7 +49,7 @@ class ReadTxn {
   MDB_txn* txn_ = nullptr;
 };
 
-// Walks a table forward in a read transaction.
+// Walks a table in a read transaction.
 class ReadCursor {
  public:
   static Result<std::unique_ptr<ReadCursor>> Open(const ReadTxn& txn, Table table);
@@ -59,6 +59,9 @@ class ReadCursor {
   // At the first row with key >= `first` (the first row at all when empty); false: there is none.
   Result<bool> Seek(Bytes first, Bytes* key, Bytes* value);
   Result<bool> Next(Bytes* key, Bytes* value);
+  // At the last row whose key begins with `prefix`, or sorts before it; false: there is none.
+  Result<bool> SeekLast(Bytes prefix, Bytes* key, Bytes* value);
+  Result<bool> Previous(Bytes* key, Bytes* value);
 
  private:
   ReadCursor(const Environment& environment, MDB_cursor* cursor)

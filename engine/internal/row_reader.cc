@@ -71,14 +71,17 @@ Result<std::optional<Bytes>> RowReader::Get(Table table, Bytes key) const {
   return state_.txn.Get(table, key);
 }
 
+std::vector<OverlayRow> RowReader::CollectOverlay(Table table, Bytes first, Bytes prefix) const {
+  std::vector<OverlayRow> overlay =
+      CollectMerged(state_.tables, table, first, prefix, state_.visible);
+  if (staged_ == nullptr || staged_->empty()) return overlay;
+  return MergeRows(overlay, staged_->Collect(table, first, prefix));
+}
+
 Status RowReader::Scan(Table table, Bytes first, Bytes prefix,
                        const std::function<Result<bool>(Bytes, Bytes)>& visit) const {
   if (first.empty()) first = prefix;
-  std::vector<OverlayRow> overlay =
-      CollectMerged(state_.tables, table, first, prefix, state_.visible);
-  if (staged_ != nullptr && !staged_->empty()) {
-    overlay = MergeRows(overlay, staged_->Collect(table, first, prefix));
-  }
+  const std::vector<OverlayRow> overlay = CollectOverlay(table, first, prefix);
   ENGRAM_ASSIGN_OR_RETURN(auto cursor, lmdb::ReadCursor::Open(state_.txn, table));
   Bytes key, value;
   ENGRAM_ASSIGN_OR_RETURN(bool more, cursor->Seek(first, &key, &value));
@@ -97,6 +100,26 @@ Status RowReader::Scan(Table table, Bytes first, Bytes prefix,
     if (more && (!from_overlay || replaces)) {
       ENGRAM_ASSIGN_OR_RETURN(more, cursor->Next(&key, &value));
     }
+  }
+}
+
+Result<std::optional<std::pair<Bytes, Bytes>>> RowReader::Last(Table table, Bytes prefix) const {
+  using Row = std::pair<Bytes, Bytes>;
+  const std::vector<OverlayRow> overlay = CollectOverlay(table, prefix, prefix);
+  ENGRAM_ASSIGN_OR_RETURN(auto cursor, lmdb::ReadCursor::Open(state_.txn, table));
+  Bytes key, value;
+  ENGRAM_ASSIGN_OR_RETURN(bool more, cursor->SeekLast(prefix, &key, &value));
+  auto row = overlay.rbegin();
+  for (;;) {
+    if (more && !AsView(key).starts_with(AsView(prefix))) more = false;
+    if (!more && row == overlay.rend()) return std::optional<Row>();
+    const bool from_overlay = row != overlay.rend() && (!more || AsView(row->key) >= AsView(key));
+    if (!from_overlay) return std::optional<Row>(Row(key, value));
+    if (!row->is_delete) return std::optional<Row>(Row(row->key, row->value));
+    if (more && AsView(row->key) == AsView(key)) {
+      ENGRAM_ASSIGN_OR_RETURN(more, cursor->Previous(&key, &value));
+    }
+    ++row;
   }
 }
 

@@ -42,6 +42,8 @@ class RowReader {
   // Rows with key >= first that begin with prefix, in key order; false from `visit` stops.
   Status Scan(Table table, Bytes first, Bytes prefix,
               const std::function<Result<bool>(Bytes key, Bytes value)>& visit) const;
+  // The last row whose key begins with `prefix`; borrowed as by Get.
+  Result<std::optional<std::pair<Bytes, Bytes>>> Last(Table table, Bytes prefix) const;
   // As Get, verified and without its checksum; for rows of EncodeChecked.
   Result<std::optional<Bytes>> GetChecked(Table table, Bytes key) const;
   // DamagedRow() of this environment.
@@ -50,6 +52,9 @@ class RowReader {
   const ReadState& state() const { return state_; }
 
  private:
+  // What lies above LMDB's rows, by key.
+  std::vector<OverlayRow> CollectOverlay(Table table, Bytes first, Bytes prefix) const;
+
   ReadState state_;
   const StagedRows* staged_;
 };

@@ -220,6 +220,54 @@ TEST_F(StoreTest, EdgesAreDroppedWithTheirNodeBothWays) {
   EXPECT_EQ((*store_->View())->Digests()->edges, LtHash());
 }
 
+// Whether the links before it are in LMDB, in the overlay or in the transaction, and the deletes.
+TEST_F(StoreTest, ANewLinkIsNumberedAfterTheLastOneThatIsLeft) {
+  for (const char* id : {"a", "b", "c", "d"}) Put(id, "node", 0.5f);
+  const NodeKey a{1}, b{2}, c{3}, d{4};
+  const auto edit = [this](const auto& change) {
+    auto txn = store_->Begin();
+    change(**txn);
+    ASSERT_TRUE(store_->WaitDurable(*(*txn)->Stage()).ok());
+  };
+  const auto ordinals = [this](NodeKey source) {
+    std::vector<uint64_t> out;
+    const auto edges = (*store_->View())->OutEdges(source);
+    for (const Neighbour& edge : *edges) out.push_back(edge.ordinal);
+    return out;
+  };
+  using Ordinals = std::vector<uint64_t>;
+  const auto add = [](WriteTxn& txn, NodeKey from, NodeKey to) {
+    ASSERT_TRUE(txn.AddEdge(from, to, 0.5f).ok());
+  };
+  for (const NodeKey source : {b, c}) {
+    const auto drain = [this, source, c] {
+      if (source == c) {
+        ASSERT_TRUE(store_->Drain({}).ok());
+      }
+    };
+    edit([&](WriteTxn& txn) {
+      for (const NodeKey from : {a, source, d}) {
+        for (const NodeKey to : {a, d, a}) add(txn, from, to);
+      }
+    });
+    EXPECT_EQ(ordinals(source), (Ordinals{1, 2, 3}));
+    drain();
+    edit([&](WriteTxn& txn) { ASSERT_EQ(*txn.RemoveEdges(source, a), 2u); });
+    edit([&](WriteTxn& txn) { add(txn, source, a); });
+    EXPECT_EQ(ordinals(source), (Ordinals{2, 3}));
+    drain();
+    edit([&](WriteTxn& txn) {
+      ASSERT_EQ(*txn.RemoveEdges(source, a), 1u);
+      add(txn, source, b);
+      add(txn, source, b);
+      ASSERT_EQ(*txn.RemoveEdges(source, d), 1u);
+      ASSERT_EQ(*txn.RemoveEdges(source, b), 2u);
+      add(txn, source, b);
+    });
+    EXPECT_EQ(ordinals(source), (Ordinals{1}));
+  }
+}
+
 TEST_F(StoreTest, CompactionKeepsTheDigestAndDropsOldHeadsOnlyWhenTold) {
   for (int i = 0; i < 20; ++i) Put("m" + std::to_string(i), "v", 0.5f, true);
   const Sha256Digest digest = Digest();
