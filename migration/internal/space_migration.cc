@@ -104,9 +104,9 @@ Status SpaceMigration::Open() {
          path = ParentPath(path)) {
       made_directories_.push_back(path);
     }
-    // An empty store: its first log segment, the next one and a few pages.
+    // An empty store: its first log segment and a few pages.
     ENGRAM_TRY(CheckFreeSpace(context_.environment.fs, directory_,
-                              2 * context_.log.segment_size_bytes_min + (1u << 20)));
+                              context_.log.segment_size_bytes_min + (1u << 20)));
   }
   ENGRAM_ASSIGN_OR_RETURN(
       store_, OpenSpace(context_, space_,

@@ -160,6 +160,19 @@ TEST_F(SalvageTest, AChangedFloatWithARepairedChecksumIsNotTakenForContent) {
   EXPECT_THAT(Ids(report["quarantined"]), ::testing::ElementsAre("m-6"));
 }
 
+TEST_F(SalvageTest, AChangedTextWithARepairedChecksumIsNotTakenForContent) {
+  PlantedFaults faults = Faults();
+  engine::TextFields text;
+  std::string row = faults.Get(Table::kContent, Key(7));
+  ExpectOk(engine::DecodeTextFields(AsBytes(Key(7)), AsBytes(row), &text));
+  text.content = "what nobody wrote";
+  row.clear();
+  engine::EncodeTextFields(AsBytes(Key(7)), text, &row);
+  faults.Put(Table::kContent, Key(7), row);
+  const json report = Salvaged();
+  EXPECT_THAT(Ids(report["quarantined"]), ::testing::ElementsAre("m-6"));
+}
+
 // A head that cannot be read cannot be subtracted: the tiers are dirty until salvage, and writes go
 // on meanwhile.
 TEST_F(SalvageTest, WritesOverAnUnreadableHeadGoOnAndTheTiersAreDirtyUntilSalvage) {
