@@ -40,14 +40,16 @@ void Explain(Report* report) {
     (*report)["error"] = Reason(*report);
     return;
   }
+  Report first;
   for (Report& space : *spaces) {
     if (IsTrue(space, "ok")) continue;
     Explain(&space);
-    if (report->contains("error")) continue;
-    Report error = space["error"];
-    error["message"] = "space " + space.value("space", "") + ": " + error.value("message", "");
-    (*report)["error"] = std::move(error);
+    if (!first.is_null()) continue;
+    first = space["error"];
+    first["message"] = "space " + space.value("space", "") + ": " + first.value("message", "");
   }
+  // Behind the loop: a new key moves the values of the others.
+  if (!first.is_null()) (*report)["error"] = std::move(first);
 }
 
 }  // namespace
