@@ -165,7 +165,13 @@ Status IngestJob::Match() {
 PlanOptions IngestJob::MakePlanOptions() {
   uint64_t rows = std::max<uint64_t>(10000, options_.memory_budget_bytes / 3 / kBytesPerIdRow);
   if (options_.served) rows = kServedCommitRecordsMax * 8;
-  return {environment_.fs, temporary_directory_, rows, hooks_.cancel};
+  PlanOptions options{environment_.fs, temporary_directory_, rows, hooks_.cancel, {}};
+  if (hooks_.progress) {
+    options.progress = [this](uint64_t done, uint64_t total) {
+      hooks_.progress("ids", done, total);
+    };
+  }
+  return options;
 }
 
 Status IngestJob::Plan() {

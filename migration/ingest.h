@@ -80,7 +80,8 @@ struct IngestOptions {
 
 // All are called on the thread that called Ingest, and may be empty.
 struct IngestHooks {
-  // phase is "index" (bytes of total bytes) or "ingest" (records of total records).
+  // phase is "index" (bytes of total bytes), "ids" (rows of the id tables; only if they take
+  // several commits) or "ingest" (records of total records).
   std::function<void(const char* phase, uint64_t done, uint64_t total)> progress;
   // Before `records` more records are written: waits as the rate limit and the pause switch demand.
   std::function<Status(uint64_t records)> throttle;

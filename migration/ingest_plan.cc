@@ -24,14 +24,18 @@ Result<bool> HasIds(ReadView& view) {
 // Inserts rows in table order, committing now and then.
 class IdWriter {
  public:
-  IdWriter(engine::Store& store, const PlanOptions& options) : store_(store), options_(options) {}
+  IdWriter(engine::Store& store, const PlanOptions& options, uint64_t total)
+      : store_(store), options_(options), total_(total) {}
 
   Status Begin() {
     ENGRAM_ASSIGN_OR_RETURN(txn_, store_.BeginBulk());
+    // Id rows leave the sequence as it is: another one is another writer's.
+    if (lsn_.value != 0 && txn_->lsn() != lsn_) disturbed_ = true;
     lsn_ = txn_->lsn();
     return Status::Ok();
   }
-  Lsn lsn() const { return lsn_; }
+  // 0: somebody wrote between the commits.
+  Lsn undisturbed_lsn() const { return disturbed_ ? Lsn{} : lsn_; }
   BulkTxn& txn() { return *txn_; }
   // The key that is entered under `key` by someone else since the plan was made; 0: none.
   Result<NodeKey> Present(Table table, Bytes key) {
@@ -47,8 +51,10 @@ class IdWriter {
     row_.clear();
     engine::EncodeChecked(key, value, &row_);
     ENGRAM_TRY(txn_->PutRow(table, key, AsBytes(row_)));
+    ++done_;
     if (++rows_ < options_.commit_rows_max) return Status::Ok();
     ENGRAM_TRY(Commit());
+    if (options_.progress) options_.progress(done_, total_);
     if (options_.cancel != nullptr && options_.cancel->load(std::memory_order_relaxed)) {
       return Status::Cancelled("interrupted while ids were entered");
     }
@@ -66,8 +72,11 @@ class IdWriter {
   const PlanOptions& options_;
   std::unique_ptr<BulkTxn> txn_;
   Lsn lsn_;
+  bool disturbed_ = false;
   std::string row_;
-  uint64_t rows_ = 0;
+  uint64_t rows_ = 0;  // since the last commit
+  uint64_t done_ = 0;
+  const uint64_t total_;
 };
 
 Status ReserveKeys(BulkTxn& txn, IngestPlan* plan) {
@@ -143,7 +152,7 @@ Status MakePlan(const PlanOptions& options, engine::Store* store, bool for_writi
 
 Status ReserveIds(const PlanOptions& options, engine::Store& store, const KnownSource& source,
                   const SourceIndex& index, IngestPlan* plan) {
-  IdWriter writer(store, options);
+  IdWriter writer(store, options, plan->by_id.size() + plan->by_uuid.size());
   ENGRAM_TRY(writer.Begin());
   ENGRAM_TRY(writer.txn().SetMeta(SourceRowName(source.number), EncodeKnownSource(source)));
   if (plan->fresh > 0) {
@@ -168,7 +177,7 @@ Status ReserveIds(const PlanOptions& options, engine::Store& store, const KnownS
     ENGRAM_TRY(writer.Put(Table::kUuids, row.uuid.bytes, plan->work[row.work].key));
   }
   ENGRAM_TRY(writer.Commit());
-  plan->reserved = writer.lsn();
+  plan->reserved = writer.undisturbed_lsn();
   return Status::Ok();
 }
 

@@ -4,6 +4,8 @@
 #define ENGRAM_MIGRATION_INGEST_PLAN_H_
 
 #include <atomic>
+#include <functional>
+#include <string>
 #include <vector>
 
 #include "engine/store.h"
@@ -24,7 +26,9 @@ struct IngestPlan {
   uint64_t fresh = 0;  // ids without a key before this run
   MappedVector<uint64_t> by_id;   // fresh items in the order of their ids
   MappedVector<UuidRow> by_uuid;  // and of their UUIDs; both empty in a dry run
-  Lsn reserved;  // sequence of the batch that entered the last ids; 0: nothing was entered
+  // The sequence at which all ids were entered and nobody had written since the first was; 0:
+  // somebody had, and an id that was fresh may have a record by now.
+  Lsn reserved;
 };
 
 struct PlanOptions {
@@ -32,6 +36,8 @@ struct PlanOptions {
   std::string temporary_directory;
   uint64_t commit_rows_max = 0;
   const std::atomic<bool>* cancel = nullptr;
+  // Between two commits, when others may write: rows of the id tables entered, of how many.
+  std::function<void(uint64_t done, uint64_t total)> progress;
 };
 
 // Looks every id of the source up in the store (null in a dry run without one). Ids that the source

@@ -19,7 +19,7 @@ namespace engram::migration {
 // the thread that called the job.
 struct Progress {
   std::string space;
-  std::string phase;  // "index", "ingest", "convert", "verify", "compact"
+  std::string phase;  // "index", "ids", "ingest", "convert", "verify", "compact"
   uint64_t done = 0;
   uint64_t total = 0;  // 0: unknown yet
   double rate_per_second = 0;

@@ -1,6 +1,7 @@
 // The ingest of an upstream directory into a space that is open and served.
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <thread>
@@ -120,6 +121,38 @@ TEST_F(IngestOpenTest, ComesInOldInLegacyAndConvertedWhereDualHeadsAreProduced) 
     EXPECT_TRUE(checked["ok"]) << checked.dump(1);
     EXPECT_EQ(checked["digest"]["space"], OpenDigest());
   }
+}
+
+// The ids that have their keys already are no longer fresh ones when somebody writes before the
+// last ids are entered.
+TEST_F(IngestOpenTest, WhatIsWrittenOrDeletedHereWhileTheIdsAreEnteredWins) {
+  std::vector<std::string> ids = IdsOfSource();
+  std::sort(ids.begin(), ids.end());
+  const auto source = DiscoverSource(FileSystem::Posix(), source_, std::nullopt);
+  ASSERT_TRUE(source.ok());
+  IngestOptions options;
+  options.served = true;
+  IngestHooks hooks;
+  uint64_t pauses = 0;
+  hooks.progress = [&](std::string_view phase, uint64_t done, uint64_t total) {
+    if (phase != "ids" || ++pauses > 1) return;
+    EXPECT_LT(done, total);
+    PutHere(ids[0]);
+    PutHere(ids[1]);
+    ExpectOk(backend_->Remove(ids[1]).status());
+    PutHere(ids.back());  // not entered yet
+  };
+  const auto report =
+      Ingest(context_.environment, store_.get(), *source, source->spaces[0], options, hooks);
+  ASSERT_TRUE(report.ok()) << report.status().ToString();
+  ASSERT_GT(pauses, 1u) << "too few ids for more than one commit";
+  EXPECT_EQ(ContentOf(ids[0]), "written here");
+  EXPECT_THAT(Ids(), Not(Contains(ids[1])));
+  EXPECT_EQ(ContentOf(ids.back()), "written here");
+  EXPECT_EQ(report->kept_local, 3u);
+  EXPECT_EQ(Counts().records, ids.size() - 1);
+  const json checked = Json(VerifyOpen(context_, *store_, VerifyOptions()));
+  EXPECT_TRUE(checked["ok"]) << checked.dump(1);
 }
 
 TEST_F(IngestOpenTest, AnUnchangedSourceIsNotReadAgainAndAGrownOneIs) {
