@@ -20,6 +20,7 @@ using boost::asio::ip::tcp;
 using ErrorCode = boost::system::error_code;
 
 constexpr std::chrono::milliseconds kAcceptPause(50);  // after an accept failed: no descriptors
+constexpr std::chrono::milliseconds kCrowdedPause{5};
 constexpr std::chrono::seconds kAcceptWarningPause(10);
 constexpr std::chrono::milliseconds kDrainPoll(5);
 constexpr std::chrono::milliseconds kCancelGrace(500);  // for answers of what was cancelled
@@ -150,25 +151,43 @@ class AsioListener final : public Listener {
             return;
           }
           const uint32_t open = connections();
-          if (open >= context_.options.connections_max) CloseOldestWaiting();
+          if (open >= context_.options.connections_max) CloseOldestWaiting(Room::kAtTheLimit);
           if (open < 2 * context_.options.connections_max) {  // else none of them waits
             boost::asio::post(thread.io(), [&thread, taken = std::move(socket)]() mutable {
               thread.Adopt(std::move(taken));
             });
           }
-          Accept();
+          // In a rush the threads get the time to close what gives way.
+          const uint32_t crowded =
+              context_.options.connections_max + context_.options.connections_max / 2;
+          if (open < crowded) return Accept();
+          AcceptAfter(kCrowdedPause);
         });
   }
 
-  void CloseOldestWaiting() {
+  IoThread* ThreadOfOldestWaiting() const {
     IoThread* oldest = nullptr;
-    for (auto& thread : threads_) {
+    uint64_t oldest_ns = 0;
+    for (const auto& thread : threads_) {
       const uint64_t since_ns = thread->oldest_waiting_ns();
-      if (since_ns == 0) continue;
-      if (oldest == nullptr || since_ns < oldest->oldest_waiting_ns()) oldest = thread.get();
+      if (since_ns == 0 || (oldest != nullptr && since_ns >= oldest_ns)) continue;
+      oldest = thread.get();
+      oldest_ns = since_ns;
     }
+    return oldest;
+  }
+
+  enum class Room { kAtTheLimit, kNone };
+  // What a thread shows is old until it gets the processor: looked at again where it closes, or a
+  // thread that was late would close one for each connection that was accepted meanwhile.
+  void CloseOldestWaiting(Room room) {
+    IoThread* oldest = ThreadOfOldestWaiting();
     if (oldest == nullptr) return;
-    boost::asio::post(oldest->io(), [oldest] { oldest->CloseOldestWaiting(); });
+    boost::asio::post(oldest->io(), [this, oldest, room] {
+      if (room == Room::kAtTheLimit && connections() < context_.options.connections_max) return;
+      if (ThreadOfOldestWaiting() != oldest) return CloseOldestWaiting(room);
+      oldest->CloseOldestWaiting();
+    });
   }
 
   // No descriptor, or no memory for one: a waiting connection gives way.
@@ -178,8 +197,12 @@ class AsioListener final : public Listener {
       next_accept_warning_ = now + kAcceptWarningPause;
       context_.logger.Warning("connections cannot be accepted: no descriptors or memory left");
     }
-    CloseOldestWaiting();
-    accept_timer_->expires_after(kAcceptPause);
+    CloseOldestWaiting(Room::kNone);
+    AcceptAfter(kAcceptPause);
+  }
+
+  void AcceptAfter(std::chrono::milliseconds pause) {
+    accept_timer_->expires_after(pause);
     accept_timer_->async_wait([this](const ErrorCode& error) {
       if (!error && acceptor_->is_open()) Accept();
     });
