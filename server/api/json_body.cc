@@ -1,8 +1,8 @@
 #include "server/api/json_body.h"
 
 #include <charconv>
-#include <cmath>
-#include <cstdlib>
+
+#include "server/api/number_text.h"
 
 namespace engram::server {
 namespace {
@@ -33,36 +33,12 @@ Refusal OutOfRange(std::string_view key) {
       "Send numbers between -3.4028235e38 and 3.4028235e38; NaN and infinities have no JSON form.");
 }
 
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 bool IsBlank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
 std::string_view WithoutBlanks(std::string_view text) {
   while (!text.empty() && IsBlank(text.back())) text.remove_suffix(1);
   while (!text.empty() && IsBlank(text.front())) text.remove_prefix(1);
   return text;
-}
-
-// The grammar of RFC 8259 section 6.
-bool IsJsonNumber(std::string_view text) {
-  size_t i = 0;
-  const auto digits = [&] {
-    const size_t start = i;
-    while (i < text.size() && IsDigit(text[i])) ++i;
-    return i > start;
-  };
-  if (i < text.size() && text[i] == '-') ++i;
-  const size_t first = i;
-  if (!digits() || (text[first] == '0' && i - first > 1)) return false;
-  if (i < text.size() && text[i] == '.') {
-    ++i;
-    if (!digits()) return false;
-  }
-  if (i < text.size() && (text[i] == 'e' || text[i] == 'E')) {
-    ++i;
-    if (i < text.size() && (text[i] == '+' || text[i] == '-')) ++i;
-    if (!digits()) return false;
-  }
-  return i == text.size();
 }
 
 bool IsNull(JsonValue& value) {
@@ -354,16 +330,6 @@ OrRefusal<std::vector<float>> ParseFloats(std::string_view key, std::string_view
     if (text.empty()) return wrong("ends with a comma");
   }
   return floats;
-}
-
-tl::expected<float, NumberFault> ParseFloat(std::string_view text) {
-  if (!IsJsonNumber(text)) return tl::unexpected(NumberFault::kSyntax);
-  float value = 0;
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (parsed.ec == std::errc()) return value;
-  value = std::strtof(std::string(text).c_str(), nullptr);  // too large, or too small and rounded
-  if (std::isinf(value)) return tl::unexpected(NumberFault::kRange);
-  return value;
 }
 
 }  // namespace engram::server

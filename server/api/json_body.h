@@ -46,10 +46,6 @@ Refused ReadSparseFloats(std::string_view key, JsonValue& value,
 // The numbers of a JSON array as text (a query parameter). 400 for everything else.
 OrRefusal<std::vector<float>> ParseFloats(std::string_view key, std::string_view text);
 
-// A number of the JSON grammar as a float: kSyntax, kRange, or its value.
-enum class NumberFault { kSyntax, kRange };
-tl::expected<float, NumberFault> ParseFloat(std::string_view text);
-
 }  // namespace engram::server
 
 #endif  // ENGRAM_SERVER_API_JSON_BODY_H_

@@ -3,7 +3,7 @@
 #include <charconv>
 
 #include "base/utf8.h"
-#include "server/api/json_body.h"
+#include "server/api/number_text.h"
 
 namespace engram::server {
 namespace {

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "server/api/json_body.h"
+#include "server/api/number_text.h"
 
 namespace engram::server {
 namespace {

@@ -2,8 +2,8 @@
 
 #include "plugin/loader/memory_text.h"
 #include "plugin/loader/plugin_loader.h"
-#include "server/api/json_body.h"
 #include "server/api/kept_fields.h"
+#include "server/api/number_text.h"
 #include "server/api/query_params.h"
 
 namespace engram::server {
