@@ -60,6 +60,7 @@ ListenerOptions ListenerOptionsOf(const Config& config) {
   options.body_size_bytes_max = config.server.body_size_bytes_max;
   options.header_deadline_ms = config.server.header_deadline_ms;
   options.body_deadline_ms = config.server.body_deadline_ms;
+  options.busy_poll_us = config.server.busy_poll_us;
   options.api_key = config.server.api_key;
   return options;
 }

@@ -159,6 +159,15 @@ const KeyInfo kKeys[] = {
      .field = FIELD(server.drain_deadline_ms),
      .max = 600'000,
      .unit = "ms"},
+    {.name = "server.busy_poll_us",
+     .type = KeyType::kInteger,
+     .text =
+         "While one client alone reads again within this time of its answer, its event loop stays "
+         "awake for so long, because waking a sleeping core costs more than a read. An idle "
+         "server sleeps. 0: never poll, as on a single core.",
+     .field = FIELD(server.busy_poll_us),
+     .max = 10'000,
+     .unit = "us"},
 
     {.name = "security.auth_mode",
      .type = KeyType::kText,

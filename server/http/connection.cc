@@ -171,6 +171,7 @@ void Connection::OnReadable() {
     return;
   }
   if (phase_ != Phase::kReading) return;
+  thread_.NoteWork(this);
   std::vector<char>& buffer = thread_.receive_buffer();
   const ssize_t size = ::recv(socket_.native_handle(), buffer.data(), buffer.size(), 0);
   if (size > 0) {
@@ -323,6 +324,7 @@ Response Connection::RunHandler() {
 
 void Connection::HandOver() {
   SetPhase(Phase::kHandling, kNever);
+  thread_.NoteHandOver();
   const bool accepted = thread_.context().pool.Submit([self = shared_from_this()] {
     self->handled_ = self->RunHandler();
     boost::asio::post(self->thread_.io(), [self] { self->OnHandled(); });

@@ -45,13 +45,14 @@ IoThread::IoThread(ServeContext& context, AccessRules rules, uint32_t index)
       sweep_interval_ns_(SweepIntervalNs(context.options)),
       work_(boost::asio::make_work_guard(io_)),
       sweep_timer_(io_),
-      receive_buffer_(kReceiveBufferBytes) {
+      receive_buffer_(kReceiveBufferBytes),
+      busy_poll_(context.core_use, uint64_t{context.options.busy_poll_us} * 1000) {
   AppendHex(std::random_device()(), 4, &request_id_prefix_);
   AppendHex(index, 2, &request_id_prefix_);
   request_id_prefix_ += '-';
   thread_ = std::thread([this] {
     pthread_setname_np(pthread_self(), "engram-http");
-    io_.run();
+    Run();
   });
 }
 
@@ -65,6 +66,17 @@ void IoThread::Stop() {
     work_.reset();
   });
   thread_.join();
+}
+
+void IoThread::Run() {
+  if (!busy_poll_.enabled()) {
+    io_.run();
+    return;
+  }
+  while (!io_.stopped()) {
+    if (io_.poll() > 0 || busy_poll_.LooksAgain(MonotonicNowNs())) continue;
+    io_.run_one();
+  }
 }
 
 void IoThread::RunAndWait(const std::function<void()>& task) {

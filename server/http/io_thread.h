@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "server/http/access.h"
+#include "server/http/busy_poll.h"
 #include "server/http/listener.h"
 #include "server/http/worker_pool.h"
 
@@ -37,6 +38,7 @@ struct ServeContext {
   std::atomic<uint32_t> streams{0};
   std::atomic<bool> draining{false};
   std::atomic<bool> cancelled{false};  // the drain's deadline has passed
+  CoreUse core_use{};
 };
 
 uint64_t MonotonicNowNs();
@@ -63,6 +65,12 @@ class IoThread {
   void CloseAll();
   void SetApiKey(const std::string& api_key) { rules_.api_key = api_key; }
 
+  // Something of `client` has come.
+  void NoteWork(const Connection* client) {
+    if (busy_poll_.enabled()) busy_poll_.Works(client, MonotonicNowNs());
+  }
+  void NoteHandOver() { busy_poll_.HandedOver(); }
+
   // For the connections. Each is in one of two lists: those that wait for their client, longest
   // first, and those that do not.
   using Place = std::list<Connection*>::iterator;
@@ -80,6 +88,7 @@ class IoThread {
   std::string& head_buffer() { return head_buffer_; }
 
  private:
+  void Run();
   void ArmSweep();
   void Sweep();
   void NoteOldest();
@@ -101,6 +110,7 @@ class IoThread {
   uint32_t request_count_ = 0;
   int64_t date_seconds_ = -1;
   std::string date_;
+  BusyPoll busy_poll_;
   std::thread thread_;
 };
 

@@ -46,7 +46,9 @@ class AsioListener final : public Listener {
   AsioListener(const ListenerOptions& options, const Router& router, Logger& logger,
                std::function<void(const RequestRecord&)> record)
       : pool_(options.blocking_threads, options.blocking_queue_max),
-        context_{options, router, logger, std::move(record), pool_} {}
+        context_{options, router, logger, std::move(record), pool_} {
+    context_.core_use.several_cores = std::thread::hardware_concurrency() > 1;
+  }
   ~AsioListener() override { Drain(0); }
 
   Status Open() {

@@ -2,6 +2,7 @@
 #include "server/http/listener.h"
 
 #include <atomic>
+#include <ctime>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -561,6 +562,29 @@ TEST_F(ListenerTest, AFullQueueAnswersTryAgain) {
   released_ = true;
   EXPECT_EQ(running.Receive()->body, "held");
   EXPECT_EQ(queued.Receive()->body, "held");
+}
+
+TEST_F(ListenerTest, RequestsPipelinedBehindOneThatWaitsAreAnsweredInOrder) {
+  options_.io_threads = 1;
+  Start();
+  HttpClient client(port());
+  client.Send(Post("/echo", "first") + Get("/echo/second") + Post("/echo", "third") +
+              Get("/echo/fourth"));
+  EXPECT_EQ(client.Receive()->body, "first");
+  EXPECT_EQ(client.Receive()->body, "second|-");
+  EXPECT_EQ(client.Receive()->body, "third");
+  EXPECT_EQ(client.Receive()->body, "fourth|-");
+}
+
+// Whoever asks again at once finds the loop awake; afterwards it sleeps.
+TEST_F(ListenerTest, AnIdleLoopDoesNotPoll) {
+  options_.busy_poll_us = 2000;
+  Start();
+  HttpClient client(port());
+  for (int i = 0; i < 500; ++i) ASSERT_EQ(client.Ask(Get("/inline"))->status, 200);
+  const std::clock_t began = std::clock();  // of the process
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  EXPECT_LT(double(std::clock() - began) / CLOCKS_PER_SEC, 0.05);
 }
 
 TEST_F(ListenerTest, WhatAllClientsSendTogetherIsBounded) {
