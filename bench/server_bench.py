@@ -4,7 +4,7 @@ same machine, and prints a table: median of the repetitions, the rate that upstr
 (bench/RESULTS.md says how it was measured), the ratio and the goal.
 
 usage: server_bench.py --binaries build/bench/bin [--folder DIR] [--repetitions 5] [--memories 6000]
-                       [--migrator-records 200000] [--json FILE] [ROW...]
+                       [--migrator-records 200000] [--large-records 1000000] [--json FILE] [ROW...]
 """
 import argparse
 import json
@@ -64,6 +64,22 @@ class Server:
                                          {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.read()
+
+    def space(self):
+        spaces = json.loads(self.get("/api/v1/admin/migration"))["spaces"]
+        return next(space for space in spaces if space["space"] == "default")
+
+    def wait_for_space(self, condition, timeout_s=600):
+        deadline = time.monotonic() + timeout_s
+        while not condition(self.space()):
+            if time.monotonic() > deadline:
+                sys.exit(f"not there within {timeout_s} s: {self.space()}")
+            time.sleep(0.1)
+
+    def resident_anon_bytes(self):
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return next(int(line.split()[1]) << 10 for line in status.splitlines()
+                    if line.startswith("RssAnon:"))
 
     def load(self, scenario, connections, **flags):
         command = [self.binaries / "http_load", "--port", str(self.port), "--scenario", scenario,
@@ -129,42 +145,95 @@ def measure_rows(arguments, names):
     return rows
 
 
+def serve_upstream(arguments, name, records):
+    """A server on a data root that an upstream server wrote, all of it in and none of it converted;
+    with the seconds that took from its start on."""
+    root = arguments.folder / name
+    subprocess.run([arguments.binaries / "upstream_log_gen", "--out", root, "--records",
+                    str(records), "--seed", "1"], check=True, capture_output=True)
+    began = time.monotonic()
+    server = Server(arguments.binaries, root)
+    server.wait_for_space(lambda space: space["phase"] != "ingest" and space["count"] == records)
+    return server, time.monotonic() - began
+
+
 def measure_migrator(arguments):
-    """The foreground's p99 while old records are converted, beside the same load before."""
-    ratios, seconds = [], []
+    """The foreground's p99 while old records are converted, beside the same load without it, before
+    and afterwards."""
+    ratios, shares = [], []
     for repetition in range(arguments.repetitions):
-        root = arguments.folder / f"migrator-{repetition}"
-        source = arguments.folder / "source"
-        subprocess.run([arguments.binaries / "upstream_log_gen", "--out", source, "--records",
-                        str(arguments.migrator_records), "--seed", "1"], check=True,
-                       capture_output=True)
-        subprocess.run([arguments.binaries / "engram", "migrate-dual", "--source", source,
-                        "--data-root", root, "--quiet"], check=True)
-        subprocess.run([arguments.binaries / "engram", "migrate-dual", "rollback", "--data-root",
-                        root, "--quiet"], check=True, capture_output=True)
-        server = Server(arguments.binaries, root)
+        server, _ = serve_upstream(arguments, f"migrator-{repetition}", arguments.migrator_records)
         server.load("remember", 4, ids=0, requests=2000)
-        before = server.load("remember", 4, ids=2000, seconds=4)
+        before = server.load("remember", 4, ids=10_000_000, seconds=6)
         server.get("/api/v1/admin/features", {"dual_memory_types": True})
-        began = time.monotonic()
-        during = server.load("remember", 4, ids=200_000, seconds=4)
-        while True:
-            status = json.loads(server.get("/api/v1/admin/migration"))
-            if all(space["remaining_old"] == 0 for space in status["spaces"]):
-                break
-            if time.monotonic() - began > 600:
-                sys.exit("the migrator did not finish within 600 s")
-            time.sleep(0.1)
-        seconds.append(time.monotonic() - began)
+        began = server.space()["remaining_old"]
+        during = server.load("remember", 4, ids=20_000_000, seconds=6)
+        left = server.space()["remaining_old"]
+        if left == 0:
+            sys.exit("the migrator was done too early: give it more --migrator-records")
+        server.get("/api/v1/admin/migration", {"paused": True})
+        after = server.load("remember", 4, ids=30_000_000, seconds=6)
         server.stop()
-        shutil.rmtree(root)
-        shutil.rmtree(source)
-        ratios.append(during["p99_us"] / before["p99_us"])
-    row = {"p99_ratio": statistics.median(ratios), "goal": 1.25,
-           "seconds": statistics.median(seconds), "records": arguments.migrator_records}
-    print(f"migrator           foreground p99 x {row['p99_ratio']:.2f} (goal <= 1.25), "
-          f"{arguments.migrator_records} records in {row['seconds']:.1f} s", flush=True)
+        shutil.rmtree(server.root)
+        ratios.append(during["p99_us"] / statistics.mean([before["p99_us"], after["p99_us"]]))
+        shares.append(began - left)
+        print(f"  p99 {before['p99_us']:.0f} us before, {during['p99_us']:.0f} beside "
+              f"{began - left} conversions, {after['p99_us']:.0f} with the migrator paused", flush=True)
+    row = {"p99_ratio": statistics.median(ratios), "spread": [min(ratios), max(ratios)],
+           "goal": 1.25, "converted_meanwhile": statistics.median(shares)}
+    print(f"migrator           foreground p99 x {row['p99_ratio']:.2f} (goal <= 1.25, "
+          f"{min(ratios):.2f} to {max(ratios):.2f}), {row['converted_meanwhile']:.0f} records "
+          f"converted in 6 s", flush=True)
     return row
+
+
+def raw_scan_ms(arguments):
+    """One pass over as many embeddings in memory, on one thread and on all cores, best of both."""
+    out = subprocess.run([arguments.binaries / "search_bench", "--benchmark_filter=search/raw",
+                          "--benchmark_min_time=3", "--benchmark_format=json"], check=True,
+                         env=dict(os.environ, ENGRAM_BENCH_ROWS=str(arguments.large_records)),
+                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
+    return min(row["real_time"] for row in json.loads(out)["benchmarks"])
+
+
+def measure_large(arguments):
+    """On many records: recall beside a scan of the same bytes in memory; conversion of all of them
+    in the background of an idle server, and the memory it takes."""
+    server, arrived_s = serve_upstream(arguments, "large", arguments.large_records)
+    server.load("recall", 1, ids=0, requests=3)
+    recall = server.load("recall", 1, ids=0, seconds=15)
+    raw_ms = raw_scan_ms(arguments)
+    if server.space()["remaining_old"] != arguments.large_records:
+        sys.exit(f"not everything is old: {server.space()}")
+    resident = server.resident_anon_bytes()
+    began, converted_s = time.monotonic(), None
+    server.get("/api/v1/admin/features", {"dual_memory_types": True})
+    while True:
+        space = server.space()
+        resident = max(resident, server.resident_anon_bytes())
+        if converted_s is None and space["remaining_old"] == 0:
+            converted_s = time.monotonic() - began
+        if space["phase"] == "complete":
+            break
+        if time.monotonic() - began > 600:
+            sys.exit("the migrator did not finish within 600 s")
+        time.sleep(0.1)
+    verified_s = time.monotonic() - began
+    server.stop()
+    shutil.rmtree(server.root)
+    row = {"records": arguments.large_records, "arrived_s": arrived_s,
+           "recall_ms": recall["p50_us"] / 1000, "scan_ms": raw_ms,
+           "recall_ratio": recall["p50_us"] / 1000 / raw_ms, "converted_s": converted_s,
+           "verified_s": verified_s, "resident_anon_mib": resident / (1 << 20)}
+    print(f"large              {arguments.large_records} records came in in {arrived_s:.1f} s\n"
+          f"  recall           {row['recall_ms']:.0f} ms (p50, 1 connection), scan of the memory "
+          f"{raw_ms:.0f} ms, ratio {row['recall_ratio']:.2f} (goal <= 1.5)\n"
+          f"  conversion       {converted_s:.1f} s, verified after {verified_s:.1f} s (goal < 60 s); "
+          f"RssAnon at most {row['resident_anon_mib']:.0f} MiB (goal <= 576)", flush=True)
+    return row
+
+
+OTHER_ROWS = {"migrator": measure_migrator, "large": measure_large}
 
 
 def main():
@@ -175,15 +244,17 @@ def main():
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--memories", type=int, default=6000)
     parser.add_argument("--migrator-records", type=int, default=200_000)
+    parser.add_argument("--large-records", type=int, default=1_000_000)
     parser.add_argument("--json", type=pathlib.Path)
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join([*ROWS, "migrator"]))
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join([*ROWS, *OTHER_ROWS]))
     arguments = parser.parse_args()
     arguments.binaries = arguments.binaries.resolve()
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    names = arguments.rows or [*ROWS, "migrator"]
-    rows = measure_rows(arguments, [name for name in names if name != "migrator"])
-    if "migrator" in names:
-        rows["migrator"] = measure_migrator(arguments)
+    names = arguments.rows or [*ROWS, *OTHER_ROWS]
+    rows = measure_rows(arguments, [name for name in names if name not in OTHER_ROWS])
+    for name in names:
+        if name in OTHER_ROWS:
+            rows[name] = OTHER_ROWS[name](arguments)
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1))
 
