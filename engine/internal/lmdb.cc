@@ -1,7 +1,13 @@
 #include "engine/internal/lmdb.h"
 
+#include <fcntl.h>
+
 #include <cerrno>
+#include <chrono>
+#include <condition_variable>
 #include <cstring>
+#include <system_error>
+#include <thread>
 
 #include "base/check.h"
 
@@ -15,6 +21,51 @@ const char* const kTableNames[kTableCount + 1] = {
     nullptr,       "meta",    "heads",      "old_heads", "content",  "extensions",
     "embeddings",  "ids",     "uuids",      "edges_out", "edges_in", "bindings_out",
     "bindings_in", "digests", "tombstones", "quarantine"};
+
+// A commit of this size is on its way to the device while LMDB still copies the rest of it.
+constexpr uint64_t kEarlyWritebackBytes = 8u << 20;
+constexpr auto kWritebackInterval = std::chrono::milliseconds(1);
+
+// While it lives, a thread asks the kernel again and again to begin writing what LMDB has written
+// to the page cache. It promises nothing: LMDB's own flush waits for all of it and reports every
+// error.
+class EarlyWriteback {
+ public:
+  explicit EarlyWriteback(MDB_env* env) {
+    if (mdb_env_get_fd(env, &file_) != 0) return;
+    try {
+      thread_ = std::thread([this] { Run(); });
+    } catch (const std::system_error&) {
+      // No thread is to be had: the commit does without.
+    }
+  }
+  ~EarlyWriteback() {
+    if (!thread_.joinable()) return;
+    {
+      std::lock_guard lock(mutex_);
+      done_ = true;
+    }
+    changed_.notify_one();
+    thread_.join();
+  }
+
+ private:
+  void Run() {
+    std::unique_lock lock(mutex_);
+    while (!changed_.wait_for(lock, kWritebackInterval, [this] { return done_; })) {
+      lock.unlock();
+      const bool begun = sync_file_range(file_, 0, 0, SYNC_FILE_RANGE_WRITE) == 0;
+      lock.lock();
+      if (!begun) return;
+    }
+  }
+
+  mdb_filehandle_t file_ = -1;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool done_ = false;  // guarded by mutex_
+  std::thread thread_;
+};
 
 MDB_val ToVal(Bytes bytes) { return {bytes.size(), const_cast<uint8_t*>(bytes.data())}; }
 Bytes FromVal(const MDB_val& v) { return {static_cast<const uint8_t*>(v.mv_data), v.mv_size}; }
@@ -163,6 +214,7 @@ Status WriteTxn::Put(Table table, Bytes key, Bytes value) {
   MDB_val k = ToVal(key), v = ToVal(value);
   const int rc = mdb_cursor_put(cursor, &k, &v, is_append ? MDB_APPEND : 0);
   if (rc != 0) return FromLmdb(rc, environment_->Describe("write"));
+  put_bytes_ += value.size();
   return Status::Ok();
 }
 
@@ -177,7 +229,9 @@ Status WriteTxn::Delete(Table table, Bytes key) {
 Status WriteTxn::Commit() {
   ENGRAM_CHECK(txn_ != nullptr);
   MDB_txn* txn = txn_;
-  txn_ = nullptr;  // freed by the commit, whatever it returns
+  txn_ = nullptr;                       // freed by the commit, whatever it returns
+  std::optional<EarlyWriteback> early;  // ends with this call
+  if (put_bytes_ >= kEarlyWritebackBytes) early.emplace(environment_->env_);
   const int rc = mdb_txn_commit(txn);
   if (rc != 0) return FromLmdb(rc, environment_->Describe("commit"));
   return Status::Ok();

@@ -96,6 +96,7 @@ class WriteTxn {
   Result<bool> IsAppend(Table table, MDB_cursor* cursor, Bytes key);
   Environment* environment_;
   MDB_txn* txn_;
+  uint64_t put_bytes_ = 0;
   std::array<MDB_cursor*, kTableCount + 1> cursors_{};  // die with the transaction
   // No key of the table is above this, where it is set; of tables with 8-byte keys.
   std::array<std::optional<uint64_t>, kTableCount + 1> last_keys_;
@@ -133,6 +134,7 @@ class Environment {
 
  private:
   friend class ReadTxn;
+  friend class WriteTxn;
   Environment() = default;
   Status OpenTables(bool read_only);
   void Release(MDB_txn* txn);

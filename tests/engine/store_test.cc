@@ -106,6 +106,21 @@ TEST_F(StoreTest, AWriteIsReadBackBeforeAndAfterItIsApplied) {
   EXPECT_EQ(Count().records, 1u);
 }
 
+// Its pages are on their way to the device while LMDB still copies the rest of them.
+TEST_F(StoreTest, ACommitLargeEnoughToBeWrittenEarlyIsAllThereAfterReopening) {
+  for (int i = 0; i < 3000; ++i) Put("m" + std::to_string(i), "v", static_cast<float>(i) / 3000);
+  const Sha256Digest digest = Digest();
+  ASSERT_GT(store_->Info().overlay_size_bytes, 9u << 20);
+  ASSERT_TRUE(store_->Drain({}).ok());
+  EXPECT_EQ(store_->Info().overlay_size_bytes, 0u);
+  EXPECT_EQ(Digest(), digest);
+  ASSERT_TRUE(store_->Close().ok());
+  Open(Access::kReadWrite);
+  EXPECT_EQ(Count().records, 3000u);
+  EXPECT_EQ(Digest(), digest);
+  EXPECT_EQ(Content("m2999"), "v");
+}
+
 TEST_F(StoreTest, ReopenFindsEverythingAfterACleanClose) {
   for (int i = 0; i < 50; ++i) Put("m" + std::to_string(i), "v", i / 50.0f, i % 2 == 0);
   Remove("m7");
