@@ -24,6 +24,12 @@ Layout StoredLayout(const StoredRecord& stored) {
   return stored.is_dual() ? stored.dual_head->node.residual.layout : stored.old_head->memory.layout;
 }
 
+void Add(const IngestItem& item, engine::BulkTxn::DigestDelta* delta) {
+  engine::TierDigest& tier = delta->tiers[static_cast<int>(item.tier) - 1];
+  tier.lanes.Add(item.digest);
+  ++tier.count;
+}
+
 void Subtract(const engine::HeadCommon& head, engine::BulkTxn::DigestDelta* delta) {
   engine::TierDigest& tier = delta->tiers[static_cast<int>(head.tier) - 1];
   tier.lanes.Remove(head.digest);
@@ -178,16 +184,10 @@ Status BatchBuilder::DecideRemoval(IngestItem* item, IngestBatch* out) {
 
 void BatchBuilder::AddSums(const IngestItem& item, IngestBatch* out) {
   if (item.action == IngestAction::kKeepLocal) return;
-  if (item.action == IngestAction::kAppend) {
-    engine::TierDigest& tier = out->appended.tiers[static_cast<int>(item.tier) - 1];
-    tier.lanes.Add(item.digest);
-    ++tier.count;
-  }
-  if (item.action == IngestAction::kReplace) Subtract(*stored_head_, &out->planned_change);
-  if (item.action != IngestAction::kUnchanged) {
-    engine::TierDigest& tier = out->planned_change.tiers[static_cast<int>(item.tier) - 1];
-    tier.lanes.Add(item.digest);
-    ++tier.count;
+  if (item.action == IngestAction::kAppend) Add(item, &out->appended);
+  if (item.action == IngestAction::kReplace) {
+    Subtract(*stored_head_, &out->planned_change);
+    Add(item, &out->planned_change);
   }
   if (audit_.digest() != item.digest) {
     ++out->mismatches;

@@ -57,7 +57,7 @@ struct IngestBatch {
   // Lane sum of the audit decoder's digests of what comes from this source, minus that of the
   // digests the store has or will have for the same ids.
   engine::LtHash source_minus_stored;
-  // What appending, replacing and removing changes in the tiers: for dry runs.
+  // What replacing and removing changes in the tiers: for dry runs.
   engine::BulkTxn::DigestDelta planned_change;
   uint64_t mismatches = 0;  // audit digest != converter digest
   bool all_new = false;     // every id got its key in this run

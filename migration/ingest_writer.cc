@@ -170,9 +170,11 @@ void IngestWriter::Count(const IngestBatch& batch) {
   }
   totals_.mismatches += batch.mismatches;
   totals_.source_minus_stored.Add(batch.source_minus_stored);
-  for (int i = 0; i < engine::kTierCount; ++i) {
-    totals_.planned.tiers[i].count += batch.planned_change.tiers[i].count;
-    totals_.planned.tiers[i].lanes.Add(batch.planned_change.tiers[i].lanes);
+  for (const BulkTxn::DigestDelta* delta : {&batch.appended, &batch.planned_change}) {
+    for (int i = 0; i < engine::kTierCount; ++i) {
+      totals_.planned.tiers[i].count += delta->tiers[i].count;
+      totals_.planned.tiers[i].lanes.Add(delta->tiers[i].lanes);
+    }
   }
 }
 
