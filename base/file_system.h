@@ -78,9 +78,14 @@ struct DiskSpace {
   uint64_t available_bytes = 0;  // to an unprivileged user
 };
 
+// Of a file that was opened with kReadWriteDirect: offset, size and address of what is written are
+// multiples of this.
+inline constexpr uint64_t kDirectAlignmentBytes = 4096;
+
 enum class OpenMode {
   kReadOnly,
   kReadWrite,        // must exist
+  kReadWriteDirect,  // as kReadWrite; writes pass by the page cache if the file system can do that
   kCreate,           // read-write, created 0600 if missing
   kCreateExclusive,  // read-write, fails with EEXIST
 };

@@ -62,6 +62,8 @@ int OpenFlags(OpenMode mode) {
       return O_RDONLY;
     case OpenMode::kReadWrite:
       return O_RDWR;
+    case OpenMode::kReadWriteDirect:
+      return O_RDWR | O_DIRECT;
     case OpenMode::kCreate:
       return O_RDWR | O_CREAT;
     case OpenMode::kCreateExclusive:
@@ -72,7 +74,8 @@ int OpenFlags(OpenMode mode) {
 
 class PosixFile final : public File {
  public:
-  PosixFile(FileDescriptor fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
+  PosixFile(FileDescriptor fd, std::string path, bool direct)
+      : fd_(std::move(fd)), path_(std::move(path)), direct_(direct) {}
 
   Result<uint64_t> ReadAt(uint64_t offset, std::span<uint8_t> out) override {
     uint64_t done = 0;
@@ -140,6 +143,14 @@ class PosixFile final : public File {
         errno, std::string(operation) + " " + path_ + " at offset " + std::to_string(offset));
   }
 
+  // The device wants a larger alignment than the callers give. True: writes take the page cache
+  // now.
+  bool LeaveDirect() {
+    if (!direct_.exchange(false)) return false;
+    const int flags = fcntl(fd_.get(), F_GETFL);
+    return flags >= 0 && fcntl(fd_.get(), F_SETFL, flags & ~O_DIRECT) == 0;
+  }
+
   // A short write is continued once more: the next call names the reason (disk full, quota).
   template <typename WriteCall>
   Status WriteLoop(uint64_t offset, Bytes bytes, WriteCall write_call) {
@@ -148,6 +159,7 @@ class PosixFile final : public File {
       iovec part = {const_cast<uint8_t*>(bytes.data() + done), Chunk(bytes.size() - done)};
       ssize_t n = write_call(part, static_cast<off_t>(offset + done));
       if (n < 0 && errno == EINTR) continue;
+      if (n < 0 && errno == EINVAL && LeaveDirect()) continue;
       if (n == 0) errno = EIO;
       if (n <= 0) return Failed("write", offset + done);
       done += static_cast<uint64_t>(n);
@@ -157,6 +169,7 @@ class PosixFile final : public File {
 
   const FileDescriptor fd_;
   const std::string path_;
+  std::atomic<bool> direct_;
   std::atomic<bool> dsync_unsupported_ = false;
 };
 
@@ -207,13 +220,16 @@ class PosixFileSystem final : public FileSystem {
     ENGRAM_TRY(CheckPath(path));
     // Without O_NONBLOCK opening a FIFO would wait for a writer; regular files ignore it.
     FileDescriptor fd = OpenRetrying(path, OpenFlags(mode) | O_NONBLOCK);
+    if (!fd.valid() && errno == EINVAL && mode == OpenMode::kReadWriteDirect) {
+      return Open(path, OpenMode::kReadWrite);  // as some file systems say that they have no such
+    }
     if (!fd.valid()) return ErrnoStatus("open", path);
     struct stat st;
     if (fstat(fd.get(), &st) != 0) return ErrnoStatus("stat", path);
     if (!S_ISREG(st.st_mode)) {
       return Status::InvalidArgument("open " + path + ": not a regular file");
     }
-    return std::unique_ptr<File>(new PosixFile(std::move(fd), path));
+    return std::make_unique<PosixFile>(std::move(fd), path, mode == OpenMode::kReadWriteDirect);
   }
 
   Status Rename(const std::string& from, const std::string& to) override {

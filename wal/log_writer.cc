@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstring>
 #include <deque>
+#include <new>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -22,9 +23,22 @@ constexpr size_t kSealedGroupsMax = 2;
 constexpr size_t kFreeGroupsMax = 2;
 constexpr size_t kWaitSlots = 4;
 
+// Memory that direct writes can start from.
+template <typename T>
+struct DirectAllocator {
+  using value_type = T;
+  static constexpr std::align_val_t kAlignment{kDirectAlignmentBytes};
+  DirectAllocator() = default;
+  template <typename U>
+  DirectAllocator(const DirectAllocator<U>&) {}
+  T* allocate(size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), kAlignment)); }
+  void deallocate(T* p, size_t) { ::operator delete(p, kAlignment); }
+  bool operator==(const DirectAllocator&) const = default;
+};
+
 // Records that will be written and flushed together, as they stand on disk.
 struct Group {
-  std::string bytes;  // header (filled in last) and body
+  std::vector<uint8_t, DirectAllocator<uint8_t>> bytes;  // header (filled in last) and body
   uint32_t body_checksum = 0;
   uint32_t record_count = 0;
   uint32_t flags = 0;
@@ -166,7 +180,7 @@ Status LogWriter::Start(FileSystem& fs, const LogListing& listing) {
   if (recovered.clean_shutdown) {
     Segment& segment = *segments_.back();
     segment.size_bytes = listing.segments.back().header->size_bytes;
-    ENGRAM_ASSIGN_OR_RETURN(segment.file, fs.Open(segment.path, OpenMode::kReadWrite));
+    ENGRAM_ASSIGN_OR_RETURN(segment.file, fs.Open(segment.path, OpenMode::kReadWriteDirect));
     appending_ = true;
     append_offset_bytes_ = recovered.end.offset_bytes;
   }
@@ -279,7 +293,7 @@ void LogWriter::OpenGroup() {
     group = std::move(free_groups_.back());
     free_groups_.pop_back();
   }
-  group->bytes.assign(kGroupHeaderSizeBytes, '\0');
+  group->bytes.assign(kGroupHeaderSizeBytes, 0);
   group->body_checksum = 0;
   group->record_count = 0;
   group->flags = 0;
@@ -322,10 +336,10 @@ void LogWriter::AddRecord(uint8_t type, Bytes payload) {
   Group& group = *queue_.back();
   const size_t start = group.bytes.size();
   const RecordHeader header{static_cast<uint32_t>(payload.size()), type, {}};
-  group.bytes.append(reinterpret_cast<const char*>(&header), sizeof header);
-  PutBytes(&group.bytes, payload);
-  group.body_checksum =
-      Crc32cExtend(group.body_checksum, AsBytes(std::string_view(group.bytes).substr(start)));
+  const auto* header_bytes = reinterpret_cast<const uint8_t*>(&header);
+  group.bytes.insert(group.bytes.end(), header_bytes, header_bytes + sizeof header);
+  group.bytes.insert(group.bytes.end(), payload.begin(), payload.end());
+  group.body_checksum = Crc32cExtend(group.body_checksum, Bytes(group.bytes).subspan(start));
   ++group.record_count;
   wrote_ = true;
 }
@@ -442,8 +456,8 @@ void LogWriter::SealHeader(Group& group, uint64_t durable_lsn) {
   header.page = static_cast<uint32_t>(group.offset_bytes / kPageSizeBytes);
   header.chain = chain_;
   const size_t used = group.bytes.size();
-  group.bytes.resize(RoundUpToPage(used), '\0');
-  const Bytes padding = AsBytes(std::string_view(group.bytes).substr(used));
+  group.bytes.resize(RoundUpToPage(used), 0);
+  const Bytes padding = Bytes(group.bytes).subspan(used);
   SealGroupHeader(&header, Crc32cExtend(group.body_checksum, padding));
   std::memcpy(group.bytes.data(), &header, sizeof header);
   chain_ = header.header_checksum;
@@ -454,8 +468,7 @@ Status LogWriter::WriteGroup(Group& group, uint64_t durable_lsn) {
   const uint64_t begun_ns = Clock::System().MonotonicNs();
   if (group.offset_bytes == kPageSizeBytes) ENGRAM_TRY(ActivateSegment(group));
   SealHeader(group, durable_lsn);
-  ENGRAM_TRY(
-      io_->Submit(group.sequence, *group.segment->file, group.offset_bytes, AsBytes(group.bytes)));
+  ENGRAM_TRY(io_->Submit(group.sequence, *group.segment->file, group.offset_bytes, group.bytes));
   ENGRAM_ASSIGN_OR_RETURN(const WriteQueue::Completion completion, io_->Wait());
   ENGRAM_TRY(completion.status);
   end_offset_bytes_ = group.offset_bytes + group.bytes.size();

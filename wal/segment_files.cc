@@ -54,7 +54,9 @@ Status SegmentFiles::WriteZeros(const std::string& path, uint64_t size_bytes) {
   for (uint64_t at = 0; at < size_bytes; at += kZeroChunkBytes) {
     ENGRAM_TRY(file->WriteAt(at, Zeros().first(std::min(kZeroChunkBytes, size_bytes - at))));
   }
-  return file->Sync();
+  ENGRAM_TRY(file->Sync());
+  file->DropCache();  // or each direct write would have to take its pages out of it
+  return Status::Ok();
 }
 
 Result<SegmentFiles::Spare> SegmentFiles::CreateSpare(uint64_t size_bytes) {
@@ -104,7 +106,7 @@ Result<std::unique_ptr<Segment>> SegmentFiles::Take(const Request& request) {
   segment->size_bytes = taken.size_bytes;
   segment->recycled = taken.recycled;
   segment->path = taken.path;
-  ENGRAM_ASSIGN_OR_RETURN(segment->file, fs_.Open(taken.path, OpenMode::kReadWrite));
+  ENGRAM_ASSIGN_OR_RETURN(segment->file, fs_.Open(taken.path, OpenMode::kReadWriteDirect));
   return segment;
 }
 
@@ -113,7 +115,7 @@ Status SegmentFiles::Activate(Segment* segment, SegmentHeader header) {
   header.store_uuid = store_uuid_;
   header.size_bytes = segment->size_bytes;
   header.recycled = segment->recycled;
-  const SegmentHeaderPage page = EncodeSegmentHeader(&header);
+  alignas(kDirectAlignmentBytes) const SegmentHeaderPage page = EncodeSegmentHeader(&header);
   const Bytes bytes(reinterpret_cast<const uint8_t*>(&page), sizeof page);
   ENGRAM_TRY(segment->file->WriteAtDurable(0, bytes));
   const std::string path = SegmentPath(directory_, header.segment);

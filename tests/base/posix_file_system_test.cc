@@ -48,6 +48,31 @@ TEST_F(PosixFileSystemTest, WhatIsWrittenIsReadBack) {
   EXPECT_EQ(Contents("f"), "he");
 }
 
+bool IsDirect(const File& file) { return (fcntl(file.native_fd(), F_GETFL) & O_DIRECT) != 0; }
+
+TEST_F(PosixFileSystemTest, DirectWritesAreReadThroughOtherHandles) {
+  ASSERT_TRUE(Create("f")->WriteAtDurable(0, AsBytes(std::string(8192, 'o'))).ok());
+  auto direct = std::move(*fs_.Open(dir_.Join("f"), OpenMode::kReadWriteDirect));
+  alignas(kDirectAlignmentBytes) uint8_t page[kDirectAlignmentBytes];
+  std::fill(std::begin(page), std::end(page), 'n');
+  EXPECT_EQ(Contents("f"), std::string(8192, 'o'));  // in the cache before the write
+  const bool was_direct = IsDirect(*direct);         // some file systems cannot
+  ASSERT_TRUE(direct->WriteAtDurable(4096, page).ok());
+  EXPECT_EQ(IsDirect(*direct), was_direct);
+  EXPECT_EQ(Contents("f"), std::string(4096, 'o') + std::string(4096, 'n'));
+}
+
+// As on a device with larger blocks than the callers align to.
+TEST_F(PosixFileSystemTest, DirectWritesThatTheDeviceRefusesTakeTheCache) {
+  ASSERT_TRUE(Create("f")->WriteAt(0, AsBytes(std::string(8192, 'o'))).ok());
+  auto direct = std::move(*fs_.Open(dir_.Join("f"), OpenMode::kReadWriteDirect));
+  ASSERT_TRUE(direct->WriteAtDurable(1, AsBytes("one")).ok());
+  EXPECT_FALSE(IsDirect(*direct));
+  ASSERT_TRUE(direct->WriteAtDurable(4096, AsBytes("two")).ok());
+  EXPECT_EQ(Contents("f").substr(0, 5), "ooneo");
+  EXPECT_EQ(Contents("f").substr(4096, 4), "twoo");
+}
+
 TEST_F(PosixFileSystemTest, ReadIsShortOnlyAtTheEndOfTheFile) {
   auto file = Create("f");
   ASSERT_TRUE(file->WriteAt(0, AsBytes("12345")).ok());
