@@ -69,8 +69,8 @@ Result<Backend::PreparedWrite> Backend::PrepareMemory(const Memory& memory,
   return write;
 }
 
-Result<Lsn> Backend::StageWrite(PreparedWrite& write) {
-  ENGRAM_ASSIGN_OR_RETURN(auto txn, BeginWrite());
+Result<Lsn> Backend::StageWrite(PreparedWrite& write, const engine::Store::BeginOptions& options) {
+  ENGRAM_ASSIGN_OR_RETURN(auto txn, BeginWrite(options));
   ENGRAM_ASSIGN_OR_RETURN(NodeKey key, txn->KeyFor(write.text->id, write.head.uuid));
   ENGRAM_ASSIGN_OR_RETURN(auto stored, txn->view().RecordToReplace(key));
   if (stored && !write.typed && stored->has_extension) {
@@ -106,6 +106,11 @@ Status Backend::AfterEarlierWrites(std::unique_ptr<WriteTxn> txn, Status status)
 Result<Lsn> Backend::Put(const Memory& memory, const Embedding& embedding) {
   ENGRAM_ASSIGN_OR_RETURN(PreparedWrite write, PrepareMemory(memory, embedding));
   return Commit(StageWrite(write));
+}
+
+Result<Lsn> Backend::StagePut(const Memory& memory, const Embedding& embedding) {
+  ENGRAM_ASSIGN_OR_RETURN(PreparedWrite write, PrepareMemory(memory, embedding));
+  return StageWrite(write, {.wait = false});
 }
 
 // Staged writes of one batch that wait for their common flush.

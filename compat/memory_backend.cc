@@ -42,9 +42,10 @@ Status Backend::Clear() {
   return Status::Ok();
 }
 
-Result<std::unique_ptr<engine::WriteTxn>> Backend::BeginWrite() {
+Result<std::unique_ptr<engine::WriteTxn>> Backend::BeginWrite(
+    const engine::Store::BeginOptions& options) {
   const uint64_t arrived = gate_.Arrive();
-  ENGRAM_ASSIGN_OR_RETURN(auto txn, store_.Begin());
+  ENGRAM_ASSIGN_OR_RETURN(auto txn, store_.Begin(options));
   gate_.Admit(arrived);
   return txn;
 }

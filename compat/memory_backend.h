@@ -65,7 +65,12 @@ class MemoryBackend {
   // bindings, edges and dual-only fields stay; on a Concept only the projected fields change.
   // `memory.embedding_sha256` is computed here. kInvalidArgument: id not valid UTF-8.
   virtual Result<Lsn> Put(const engine::Memory& memory, const engine::Embedding& embedding) = 0;
-  // The same for many; one group commit for all. Writes in order; on an error the LSNs of the ones
+  // The first half of Put(): its place in the order of writes is taken, and it is durable and
+  // visible once store().WaitDurable() has returned for its LSN. kBusy, with nothing written, where
+  // it would have to wait (Store::BeginOptions).
+  virtual Result<Lsn> StagePut(const engine::Memory& memory,
+                               const engine::Embedding& embedding) = 0;
+  // Put() for many; one group commit for all. Writes in order; on an error the LSNs of the ones
   // before it are in `lsns`.
   struct PutItem {
     const engine::Memory* memory = nullptr;

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <thread>
 
 #include "base/check.h"
 #include "engine/internal/store_impl.h"
@@ -75,9 +76,28 @@ Status StoreImpl::CheckWritable() {
   return latched_;
 }
 
+namespace {
+
+Status BusyNow() { return Status::Busy("the space cannot take a write at once"); }
+
+// Writers hold the mutex for as long as it takes to stage a write, most of them.
+bool LocksWithinAMoment(std::mutex& mutex) {
+  constexpr uint64_t kMomentNs = 100'000;
+  Clock& clock = Clock::System();
+  const uint64_t begun_ns = clock.MonotonicNs();
+  while (!mutex.try_lock()) {
+    if (clock.MonotonicNs() - begun_ns > kMomentNs) return false;
+    std::this_thread::yield();
+  }
+  return true;
+}
+
+}  // namespace
+
 // Writers wait while too much is acknowledged and not applied.
-Status StoreImpl::WaitForRoom() {
+Status StoreImpl::WaitForRoom(bool wait) {
   while (pending_bytes_.load() > options_.overlay_size_bytes_max) {
+    if (!wait) return BusyNow();
     if (!options_.background_apply) {
       ENGRAM_TRY(ApplyFrozen());
       continue;
@@ -91,13 +111,17 @@ Status StoreImpl::WaitForRoom() {
   return Status::Ok();
 }
 
-Result<std::unique_ptr<WriteTxn>> StoreImpl::Begin() {
+Result<std::unique_ptr<WriteTxn>> StoreImpl::Begin(const BeginOptions& options) {
   ENGRAM_TRY(CheckWritable());
-  ENGRAM_TRY(WaitForRoom());
+  ENGRAM_TRY(WaitForRoom(options.wait));
+  if (!options.wait) {
+    if (!LocksWithinAMoment(write_mutex_)) return BusyNow();
+    return MakeWriteTxn(this, std::unique_lock(write_mutex_, std::adopt_lock), options);
+  }
   writers_arrived_.fetch_add(1);
   std::unique_lock lock(write_mutex_);
   writers_admitted_.fetch_add(1);
-  return MakeWriteTxn(this, std::move(lock));
+  return MakeWriteTxn(this, std::move(lock), options);
 }
 
 // The mutex knows no order: without this a caller of batch after batch would keep writers out.
@@ -120,7 +144,7 @@ Result<Lsn> StoreImpl::StageChanges(std::string payload, const ChangeSet& change
     return Status::Full("the device is full: acknowledged writes can not be applied",
                         "free space on the device; the store goes on by itself");
   }
-  ENGRAM_TRY(FlushBulk());
+  ENGRAM_TRY(FlushBulk(append.wait));
   ENGRAM_ASSIGN_OR_RETURN(const Lsn lsn,
                           log_->Append(kLogRecordChangeSet, AsBytes(payload), append));
   MutexLock lock(stage_mutex_);
@@ -138,8 +162,9 @@ void StoreImpl::SetStagedMode(Lsn lsn, Mode mode) {
 }
 
 // A log record may build on the rows of a bulk batch; then a crash must not undo the batch alone.
-Status StoreImpl::FlushBulk() {
+Status StoreImpl::FlushBulk(bool wait) {
   if (!bulk_is_unflushed_.load()) return Status::Ok();
+  if (!wait) return BusyNow();
   std::lock_guard apply_lock(apply_mutex_);
   return bulk_is_unflushed_.load() ? SyncLmdb() : Status::Ok();
 }
@@ -284,18 +309,29 @@ StoreInfo StoreImpl::Info() {
     info.log_size_bytes = log_->size_bytes();
     info.log = log_->counters();
   }
-  MutexLock lock(stage_mutex_);
-  if (lmdb_ == nullptr) return info;
-  Result<uint64_t> used = lmdb_->UsedBytes();
+  const auto environment = LmdbNow();
+  if (environment == nullptr) return info;
+  Result<uint64_t> used = environment->UsedBytes();
   if (used.ok()) info.used_bytes = *used;
-  Result<uint64_t> free = lmdb_->FreeBytes();
-  if (free.ok()) info.free_bytes = *free;
-  Result<uint64_t> old_heads = lmdb_->RowCount(Table::kOldHeads);
+  Result<uint64_t> old_heads = environment->RowCount(Table::kOldHeads);
   if (old_heads.ok()) info.old_head_rows = *old_heads;
-  info.bytes = info.used_bytes + (log_ != nullptr ? log_->size_bytes() : 0);
-  Result<FileInfo> data = environment_.fs.Stat(lmdb_->path() + "/data.mdb");
+  info.bytes = info.used_bytes + info.log_size_bytes;
+  Result<FileInfo> data = environment_.fs.Stat(environment->path() + "/data.mdb");
   if (data.ok()) info.bytes += data->size_bytes - std::min(data->size_bytes, info.used_bytes);
   return info;
+}
+
+Result<uint64_t> StoreImpl::LiveBytes() {
+  const auto environment = LmdbNow();
+  if (environment == nullptr) return Status::FailedPrecondition("the store is closed");
+  ENGRAM_ASSIGN_OR_RETURN(const uint64_t used, environment->UsedBytes());
+  ENGRAM_ASSIGN_OR_RETURN(const uint64_t free, environment->FreeBytes());
+  return used - std::min(used, free);
+}
+
+std::shared_ptr<lmdb::Environment> StoreImpl::LmdbNow() {
+  MutexLock lock(stage_mutex_);
+  return lmdb_;
 }
 
 namespace {

@@ -311,10 +311,8 @@ struct RecoveryReport {
 struct StoreInfo {
   Uuid store_uuid;
   uint64_t generation = 0;
-  uint64_t bytes = 0;       // allocated by environment and log
-  uint64_t used_bytes = 0;  // up to the last page ever taken
-  uint64_t free_bytes = 0;  // of them, pages to be taken again
-  uint64_t live_bytes() const { return used_bytes - std::min(used_bytes, free_bytes); }
+  uint64_t bytes = 0;          // allocated by environment and log
+  uint64_t used_bytes = 0;     // up to the last page ever taken
   uint64_t old_head_rows = 0;  // in LMDB: what is not applied yet is not in it
   Lsn applied;
   Lsn durable;
@@ -335,7 +333,14 @@ class Store {
   // device what cannot be applied stays in the log and is logged: that is no failure.
   virtual Status Close() = 0;
 
-  virtual Result<std::unique_ptr<WriteTxn>> Begin() = 0;
+  // Without `wait`: kBusy where Begin() or the transaction's Stage() would wait for a flush, for
+  // room, or longer than a moment for the writer before; nothing is written then. For threads that
+  // many others depend on.
+  struct BeginOptions {
+    bool wait = true;
+  };
+  virtual Result<std::unique_ptr<WriteTxn>> Begin(const BeginOptions& options) = 0;
+  Result<std::unique_ptr<WriteTxn>> Begin() { return Begin(BeginOptions{}); }
   // Returns when `lsn` is durable and visible. kFatal once the log is latched.
   virtual Status WaitDurable(Lsn lsn) = 0;
 
@@ -369,6 +374,8 @@ class Store {
   virtual std::string data_path() const { return "data.mdb"; }
   virtual Mode mode() const = 0;
   virtual StoreInfo Info() = 0;
+  // Bytes of the pages in use; reads the whole list of those that are free.
+  virtual Result<uint64_t> LiveBytes() = 0;
   virtual const RecoveryReport& recovery() const = 0;
   virtual const std::string& space() const = 0;
   virtual bool read_only() const = 0;

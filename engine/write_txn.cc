@@ -16,8 +16,10 @@ std::string FloatBody(float value) {
 
 class WriteTxnImpl final : public WriteTxn {
  public:
-  WriteTxnImpl(StoreImpl* store, std::unique_lock<std::mutex> lock, ReadState state)
+  WriteTxnImpl(StoreImpl* store, std::unique_lock<std::mutex> lock, ReadState state,
+               const Store::BeginOptions& options)
       : store_(store),
+        options_(options),
         lock_(std::move(lock)),
         lsn_(store->NextLsn()),
         next_node_key_(store->next_node_key()),
@@ -65,6 +67,7 @@ class WriteTxnImpl final : public WriteTxn {
                              bool is_removal);
 
   StoreImpl* store_;
+  const Store::BeginOptions options_;
   std::unique_lock<std::mutex> lock_;  // write_mutex_
   const Lsn lsn_;
   uint64_t next_node_key_;
@@ -457,10 +460,12 @@ Result<Lsn> WriteTxnImpl::Stage() {
     EncodeTextFields(AsBytes(row_key), text, &scratch_);
     Put(Table::kContent, AsBytes(row_key), AsBytes(scratch_));
   }
-  const bool removes = removes_ && !adds_;
+  wal::Log::AppendOptions append;
+  append.use_reserve = removes_ && !adds_;
+  append.wait = options_.wait;
   ChangeSet changes;
   std::string payload = builder_.Finish(next_node_key_, next_vector_key_, &changes);
-  ENGRAM_ASSIGN_OR_RETURN(Lsn lsn, store_->StageChanges(std::move(payload), changes, {removes}));
+  ENGRAM_ASSIGN_OR_RETURN(Lsn lsn, store_->StageChanges(std::move(payload), changes, append));
   ENGRAM_CHECK(lsn == lsn_);
   store_->SetNextKeys(next_node_key_, next_vector_key_);
   if (new_mode_) store_->SetStagedMode(lsn, *new_mode_);
@@ -470,12 +475,12 @@ Result<Lsn> WriteTxnImpl::Stage() {
 
 }  // namespace
 
-Result<std::unique_ptr<WriteTxn>> MakeWriteTxn(StoreImpl* store,
-                                               std::unique_lock<std::mutex> lock) {
+Result<std::unique_ptr<WriteTxn>> MakeWriteTxn(StoreImpl* store, std::unique_lock<std::mutex> lock,
+                                               const Store::BeginOptions& options) {
   ENGRAM_ASSIGN_OR_RETURN(ReadState state, store->OpenReadState(/*latest=*/true));
   state.unborn_node_key = store->next_node_key();
   return std::unique_ptr<WriteTxn>(
-      std::make_unique<WriteTxnImpl>(store, std::move(lock), std::move(state)));
+      std::make_unique<WriteTxnImpl>(store, std::move(lock), std::move(state), options));
 }
 
 }  // namespace engram::engine

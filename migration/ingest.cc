@@ -126,7 +126,7 @@ Status IngestJob::NoteBegun() {
 Status IngestJob::Index() {
   directory_ = CanonicalDirectory(source_.directory);
   if (store_ != nullptr) {
-    bytes_before_ = store_->Info().live_bytes();
+    ENGRAM_ASSIGN_OR_RETURN(bytes_before_, store_->LiveBytes());
     ENGRAM_ASSIGN_OR_RETURN(auto view, store_->View());
     ENGRAM_ASSIGN_OR_RETURN(known_, ReadKnownSources(*view));
   }
@@ -217,8 +217,8 @@ Status IngestJob::Predict() {
 
 // The device filled up after the check: what it still takes, and that nothing is lost by waiting.
 Status IngestJob::FullMidway(const Status& status) const {
-  const uint64_t live = store_->Info().live_bytes();
-  const uint64_t grown = live > bytes_before_ ? live - bytes_before_ : 0;
+  const Result<uint64_t> live = store_->LiveBytes();
+  const uint64_t grown = live.ok() && *live > bytes_before_ ? *live - bytes_before_ : 0;
   const uint64_t needed = report_.bytes_predicted > grown ? report_.bytes_predicted - grown : 0;
   const std::string& where =
       options_.store_directory.empty() ? store_->space() : options_.store_directory;
@@ -332,7 +332,7 @@ Status IngestJob::Digest() {
   sum.Add(totals_.source_minus_stored);
   report_.source_digest = sum.Publish();
   if (store_ != nullptr && !counts_only_) {
-    const uint64_t bytes = store_->Info().live_bytes();
+    ENGRAM_ASSIGN_OR_RETURN(const uint64_t bytes, store_->LiveBytes());
     report_.bytes_written = bytes > bytes_before_ ? bytes - bytes_before_ : 0;
   }
   if (totals_.mismatches > 0) {

@@ -13,7 +13,7 @@ engram_se_vtable MakeTable() {
   table.capabilities = ENGRAM_SE_CAP_MODES | ENGRAM_SE_CAP_SEARCH | ENGRAM_SE_CAP_EDGES |
                        ENGRAM_SE_CAP_BINDINGS | ENGRAM_SE_CAP_TYPED_NODES | ENGRAM_SE_CAP_JOBS |
                        ENGRAM_SE_CAP_DURABLE | ENGRAM_SE_CAP_SERVING | ENGRAM_SE_CAP_TEXT_SEARCH |
-                       ENGRAM_SE_CAP_SALVAGE | ENGRAM_SE_CAP_SNAPSHOTS;
+                       ENGRAM_SE_CAP_SALVAGE | ENGRAM_SE_CAP_SNAPSHOTS | ENGRAM_SE_CAP_STAGING;
   table.engine_name = "engram-dual";
   table.engine_version = ENGRAM_VERSION;
   SetSpaceSlots(&table);

@@ -1,7 +1,9 @@
-// What a host needs that keeps a space open and serves it: text search, figures, jobs on it.
+// What a host needs that keeps a space open and serves it: writes in two halves, text search,
+// figures, jobs on it.
 #include <algorithm>
 
 #include "plugin/jobs.h"
+#include "plugin/memory_marshal.h"
 #include "plugin/slots.h"
 
 namespace engram::plugin {
@@ -76,6 +78,20 @@ engram_se_status SpaceFigures(engram_se_space* space, engram_se_figures* figures
   });
 }
 
+engram_se_status StoreStage(engram_se_space* space, const engram_se_memory* memory,
+                            uint64_t* lsn_out, engram_se_error* error) noexcept {
+  return Guarded(error, [&]() -> Status {
+    OwnedMemory owned;
+    ENGRAM_TRY(ReadMemory(Taken(memory), &owned));
+    return SetLsn(space->backend->StagePut(owned.memory, owned.embedding), lsn_out);
+  });
+}
+
+engram_se_status WaitDurable(engram_se_space* space, uint64_t lsn,
+                             engram_se_error* error) noexcept {
+  return Guarded(error, [&] { return space->store->WaitDurable(Lsn{lsn}); });
+}
+
 engram_se_status SearchText(engram_se_space* space, engram_se_bytes query, float threshold,
                             uint32_t k, engram_se_scored_fn visit, void* ctx,
                             engram_se_error* error) noexcept {
@@ -122,6 +138,8 @@ void SetServingSlots(engram_se_vtable* table) {
   table->space_ingest = SpaceIngest;
   table->space_verify = SpaceVerify;
   table->space_rollback = SpaceRollback;
+  table->store_stage = StoreStage;
+  table->wait_durable = WaitDurable;
 }
 
 }  // namespace engram::plugin

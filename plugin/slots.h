@@ -10,7 +10,8 @@ void SetSpaceSlots(engram_se_vtable* table);  // lifecycle, memories, modes, sea
 void SetGraphSlots(engram_se_vtable* table);  // edges, bindings, typed nodes
 void SetJobSlots(engram_se_vtable* table);
 // Since 1.1.
-void SetServingSlots(engram_se_vtable* table);   // text search, figures, jobs on an open space
+void SetServingSlots(
+    engram_se_vtable* table);  // staging, text search, figures, jobs on an open space
 void SetMigratorSlots(engram_se_vtable* table);  // migrator, control block
 
 }  // namespace engram::plugin

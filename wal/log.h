@@ -86,9 +86,11 @@ class Log {
   // Queues one record (copied) and returns its LSN (dense). Its place in a pre-written segment is
   // reserved first: kFull when the device has no room for the next segment, and then nothing is
   // queued, the state clears itself once space is back. One spare segment is kept for records with
-  // `use_reserve` (deletes), which go on when the device is full. kFatal once latched.
+  // `use_reserve` (deletes), which go on when the device is full. kFatal once latched. Without
+  // `wait`: kBusy instead of waiting for a flush or writing a new segment, and nothing is queued.
   struct AppendOptions {
     bool use_reserve = false;
+    bool wait = true;
   };
   virtual Result<Lsn> Append(uint8_t type, Bytes payload, const AppendOptions& options) = 0;
   virtual Lsn next_lsn() const = 0;  // the LSN the next Append() returns

@@ -84,7 +84,7 @@ class LogWriter : public Log {
 
   // Appending.
   Status CheckWritable() const ENGRAM_REQUIRES(mutex_);
-  Status MakeRoom(uint64_t record_bytes, bool use_reserve) ENGRAM_REQUIRES(mutex_);
+  Status MakeRoom(uint64_t record_bytes, const AppendOptions& options) ENGRAM_REQUIRES(mutex_);
   bool FitsOpenGroup(uint64_t record_bytes) const ENGRAM_REQUIRES(mutex_);
   bool FitsSegment(const Segment& segment, uint64_t offset_bytes, uint64_t body_bytes) const;
   void OpenGroup() ENGRAM_REQUIRES(mutex_);
@@ -227,8 +227,9 @@ Result<Lsn> LogWriter::Append(uint8_t type, Bytes payload, const AppendOptions& 
   }
   MutexLock lock(mutex_);
   ENGRAM_TRY(CheckWritable());
-  const Status room = MakeRoom(kRecordHeaderSizeBytes + payload.size(), options.use_reserve);
+  const Status room = MakeRoom(kRecordHeaderSizeBytes + payload.size(), options);
   if (!room.ok()) {
+    if (room.code() == StatusCode::kBusy) return room;
     if (room.code() == StatusCode::kFull && !full_) logger_.Warning("log: " + room.message());
     full_ = room.code() == StatusCode::kFull;
     return room;
@@ -258,8 +259,10 @@ bool LogWriter::FitsOpenGroup(uint64_t record_bytes) const {
 }
 
 // On success there is an open group with a place for the record. May release the lock meanwhile.
-Status LogWriter::MakeRoom(uint64_t record_bytes, bool use_reserve) {
-  if (!use_reserve) {
+Status LogWriter::MakeRoom(uint64_t record_bytes, const AppendOptions& options) {
+  const Status busy = Status::Busy("the log is not ready for a record at once");
+  if (!options.use_reserve && !files_.has_reserve()) {
+    if (!options.wait) return busy;
     // Without the reserve the space that is left belongs to records that may use it.
     mutex_.unlock();
     const Status reserve = files_.EnsureReserve();
@@ -270,6 +273,7 @@ Status LogWriter::MakeRoom(uint64_t record_bytes, bool use_reserve) {
   while (!FitsOpenGroup(record_bytes)) {
     SealOpenGroup();
     if (queue_.size() > kSealedGroupsMax) {
+      if (!options.wait) return busy;
       if (flushing_) {
         WaitFor(flushing_sequence_);
       } else {
@@ -281,7 +285,8 @@ Status LogWriter::MakeRoom(uint64_t record_bytes, bool use_reserve) {
     } else if (next_segment_ && FitsSegment(*next_segment_, kPageSizeBytes, record_bytes)) {
       UseNextSegment();
     } else {
-      ENGRAM_TRY(ReserveSegment(GroupSizeOnDisk(record_bytes), use_reserve));
+      if (!options.wait) return busy;
+      ENGRAM_TRY(ReserveSegment(GroupSizeOnDisk(record_bytes), options.use_reserve));
     }
   }
   return Status::Ok();

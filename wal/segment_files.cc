@@ -30,12 +30,17 @@ Status SegmentFiles::Adopt(const LogListing& listing) {
                         file.size_bytes <= kSegmentSizeBytesMax;
     if (usable && spares_.size() < kSparesMax) {
       // What it holds is unknown: as if it had been used.
-      spares_.push_back({file.path, file.size_bytes, true});
+      Keep({file.path, file.size_bytes, true});
     } else {
       ENGRAM_TRY(fs_.Unlink(file.path));
     }
   }
   return Status::Ok();
+}
+
+void SegmentFiles::Keep(Spare spare) {
+  spares_.push_back(std::move(spare));
+  has_reserve_ = true;
 }
 
 std::string SegmentFiles::NextSparePath() { return SparePath(directory_, next_serial_++); }
@@ -76,7 +81,7 @@ Status SegmentFiles::EnsureReserve() {
   MutexLock lock(mutex_);
   if (!spares_.empty()) return Status::Ok();
   ENGRAM_ASSIGN_OR_RETURN(auto spare, CreateSpare(options_.segment_size_bytes_min));
-  spares_.push_back(std::move(spare));
+  Keep(std::move(spare));
   return Status::Ok();
 }
 
@@ -88,6 +93,7 @@ Result<SegmentFiles::Spare> SegmentFiles::FindSpare(const Request& request) {
   const auto take_largest = [&]() ENGRAM_REQUIRES(mutex_) {
     Spare taken = *largest;
     spares_.erase(largest);
+    has_reserve_ = !spares_.empty();
     return taken;
   };
   if (fits && spares_.size() > 1) return take_largest();
@@ -132,7 +138,7 @@ Status SegmentFiles::Retire(const Segment& segment, uint64_t wanted_size_bytes) 
   if (recycle) {
     const std::string path = NextSparePath();
     ENGRAM_TRY(fs_.Rename(segment.path, path));
-    spares_.push_back({path, segment.size_bytes, true});
+    Keep({path, segment.size_bytes, true});
   } else {
     ENGRAM_TRY(fs_.Unlink(segment.path));
   }

@@ -3,6 +3,7 @@
 #ifndef ENGRAM_WAL_SEGMENT_FILES_H_
 #define ENGRAM_WAL_SEGMENT_FILES_H_
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -42,6 +43,7 @@ class SegmentFiles {
   Result<std::unique_ptr<Segment>> Take(const Request& request);
   // Makes sure that the reserve is there. kFull: it is not, and there is no room for it.
   Status EnsureReserve();
+  bool has_reserve() const { return has_reserve_.load(std::memory_order_relaxed); }
 
   // Writes and flushes the header page (number, epoch, first LSN, ... of `header`; size and
   // recycled come from the segment), then gives the file its segment name.
@@ -58,6 +60,7 @@ class SegmentFiles {
     uint64_t size_bytes = 0;
     bool recycled = false;
   };
+  void Keep(Spare spare) ENGRAM_REQUIRES(mutex_);
   Result<Spare> FindSpare(const Request& request) ENGRAM_REQUIRES(mutex_);
   Result<Spare> CreateSpare(uint64_t size_bytes) ENGRAM_REQUIRES(mutex_);
   Status WriteZeros(const std::string& path, uint64_t size_bytes);
@@ -71,6 +74,7 @@ class SegmentFiles {
 
   mutable Mutex mutex_;  // protects the names in the directory, too
   std::vector<Spare> spares_ ENGRAM_GUARDED_BY(mutex_);
+  std::atomic<bool> has_reserve_{false};  // there are spares; changed with them
   uint64_t next_serial_ ENGRAM_GUARDED_BY(mutex_) = 1;
 };
 

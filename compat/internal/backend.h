@@ -24,6 +24,7 @@ class Backend final : public MemoryBackend {
   Backend(engine::Store& store, SpaceId space, const BackendOptions& options);
 
   Result<Lsn> Put(const engine::Memory& memory, const engine::Embedding& embedding) override;
+  Result<Lsn> StagePut(const engine::Memory& memory, const engine::Embedding& embedding) override;
   Status PutBatch(const std::vector<PutItem>& items, std::vector<Lsn>* lsns) override;
   Result<Lsn> Remove(std::string_view id) override;
   Status RemoveBatch(const std::vector<std::string>& ids, std::vector<Lsn>* lsns) override;
@@ -79,11 +80,12 @@ class Backend final : public MemoryBackend {
   Status Prepare(const engine::TextFields& text, const engine::Embedding& embedding,
                  PreparedWrite* write) const;
   // One transaction: staged, not durable yet.
-  Result<Lsn> StageWrite(PreparedWrite& write);
+  Result<Lsn> StageWrite(PreparedWrite& write, const engine::Store::BeginOptions& options = {});
   Result<Lsn> StageRemove(std::string_view id);  // Lsn 0: there is no record
   Result<Lsn> Commit(Result<Lsn> staged);        // waits until it is durable
   // Begins the transaction of every write but a change of the mode.
-  Result<std::unique_ptr<engine::WriteTxn>> BeginWrite();
+  Result<std::unique_ptr<engine::WriteTxn>> BeginWrite(
+      const engine::Store::BeginOptions& options = {});
 
   // A record found under the write mutex.
   struct Found {

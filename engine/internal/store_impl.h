@@ -56,7 +56,8 @@ class StoreImpl final : public Store {
   Status OpenFiles();
 
   Status Close() override;
-  Result<std::unique_ptr<WriteTxn>> Begin() override;
+  using Store::Begin;
+  Result<std::unique_ptr<WriteTxn>> Begin(const BeginOptions& options) override;
   Status WaitDurable(Lsn lsn) override;
   Result<std::unique_ptr<ReadView>> View() override;
   Result<std::unique_ptr<ReadView>> Snapshot() override;
@@ -70,6 +71,7 @@ class StoreImpl final : public Store {
   std::string data_path() const override;
   Mode mode() const override { return mode_.load(); }
   StoreInfo Info() override;
+  Result<uint64_t> LiveBytes() override;
   const RecoveryReport& recovery() const override { return recovery_; }
   const std::string& space() const override { return options_.space; }
   bool read_only() const override { return options_.access == Access::kReadOnly; }
@@ -121,10 +123,11 @@ class StoreImpl final : public Store {
   Status OpenLog();
   Status CloseOnce();
   Result<uint64_t> MapSize();
-  Status WaitForRoom();
+  std::shared_ptr<lmdb::Environment> LmdbNow();  // null once closed
+  Status WaitForRoom(bool wait);
   void AddMemtable() ENGRAM_REQUIRES(stage_mutex_);
   void ShareTables() ENGRAM_REQUIRES(stage_mutex_);
-  Status FlushBulk();
+  Status FlushBulk(bool wait);
   Status SyncLmdb();
   void LetWritersIn();
   Status FullIfNoSpace(const Status& status);
@@ -210,7 +213,8 @@ class Applier {
 
 std::unique_ptr<ReadView> MakeReadView(ReadState state, StoreImpl* store);
 // The transaction holds `lock` (write_mutex_) until it ends.
-Result<std::unique_ptr<WriteTxn>> MakeWriteTxn(StoreImpl* store, std::unique_lock<std::mutex> lock);
+Result<std::unique_ptr<WriteTxn>> MakeWriteTxn(StoreImpl* store, std::unique_lock<std::mutex> lock,
+                                               const Store::BeginOptions& options);
 Result<std::unique_ptr<BulkTxn>> MakeBulkTxn(StoreImpl* store, std::unique_lock<std::mutex> write,
                                              std::unique_lock<std::mutex> apply, Lsn applied);
 

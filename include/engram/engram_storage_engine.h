@@ -428,6 +428,7 @@ typedef struct engram_se_rollback_options {
 #define ENGRAM_SE_CAP_TEXT_SEARCH (UINT64_C(1) << 8)
 #define ENGRAM_SE_CAP_SALVAGE (UINT64_C(1) << 9)
 #define ENGRAM_SE_CAP_SNAPSHOTS (UINT64_C(1) << 10)
+#define ENGRAM_SE_CAP_STAGING (UINT64_C(1) << 11)
 
 typedef struct engram_se_vtable {
   uint32_t struct_size;
@@ -611,13 +612,23 @@ typedef struct engram_se_vtable {
   engram_se_status (*rollback_state)(engram_se_engine* engine,
                                      const engram_se_rollback_options* options,
                                      const engram_se_job* job, engram_se_error* error);
+
+  /* The two halves of `store` (STAGING), for a host that serves many clients from few threads.
+   * store_stage never waits: BUSY, and nothing is written, where `store` would wait for a flush,
+   * for room, or for long for another writer. The write has its place in the order of writes; it is
+   * durable and visible to reads once wait_durable has returned OK for its LSN or a later one. What
+   * nobody waits for becomes durable with what comes after it, or when the space is closed; after a
+   * crash it may be there or not. An error of wait_durable leaves the outcome unknown. */
+  engram_se_status (*store_stage)(engram_se_space* space, const engram_se_memory* memory,
+                                  uint64_t* lsn_out, engram_se_error* error);
+  engram_se_status (*wait_durable)(engram_se_space* space, uint64_t lsn, engram_se_error* error);
   /* Slots above are valid for ABI 1.1. */
 } engram_se_vtable;
 
 #define ENGRAM_SE_VTABLE_SIZE_1_0 \
   (offsetof(engram_se_vtable, space_list) + sizeof(((engram_se_vtable*)0)->space_list))
 #define ENGRAM_SE_VTABLE_SIZE_1_1 \
-  (offsetof(engram_se_vtable, rollback_state) + sizeof(((engram_se_vtable*)0)->rollback_state))
+  (offsetof(engram_se_vtable, wait_durable) + sizeof(((engram_se_vtable*)0)->wait_durable))
 #define ENGRAM_SE_HAS_SLOT(vt, slot) \
   ((vt)->struct_size >= offsetof(engram_se_vtable, slot) + sizeof((vt)->slot) && (vt)->slot != NULL)
 

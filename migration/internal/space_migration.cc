@@ -111,7 +111,7 @@ Status SpaceMigration::Open() {
   ENGRAM_ASSIGN_OR_RETURN(
       store_, OpenSpace(context_, space_,
                         may_create ? engine::Access::kCreate : engine::Access::kReadWrite));
-  live_bytes_before_ = store_->Info().live_bytes();
+  ENGRAM_ASSIGN_OR_RETURN(live_bytes_before_, store_->LiveBytes());
   ENGRAM_ASSIGN_OR_RETURN(audit_,
                           AuditLog::Open(context_.environment.fs, context_.environment.clock,
                                          AuditLogPath(directory_)));
@@ -331,7 +331,7 @@ Status SpaceMigration::Finish() {
   drain.sync = true;
   ENGRAM_TRY(store_->Drain(drain));
   ENGRAM_TRY(SaveCheckpoint(receipts, job_.counters.found));
-  live_bytes_after_ = store_->Info().live_bytes();
+  ENGRAM_ASSIGN_OR_RETURN(live_bytes_after_, store_->LiveBytes());
   return audit_->Append("finish", {{"job", job_.id.ToString()},
                                    {"complete", complete},
                                    {"converted", job_.counters.converted},

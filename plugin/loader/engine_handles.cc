@@ -131,6 +131,18 @@ Result<uint64_t> Space::Store(const engram_se_memory& memory) {
   return lsn;
 }
 
+Result<uint64_t> Space::Stage(const engram_se_memory& memory) {
+  ENGRAM_TRY(Require(ENGRAM_SE_CAP_STAGING, "staging"));
+  uint64_t lsn = 0;
+  ENGRAM_TRY(
+      Run([&](engram_se_error* e) { return table().store_stage(space_, &memory, &lsn, e); }));
+  return lsn;
+}
+
+Status Space::WaitDurable(uint64_t lsn) {
+  return Run([&](engram_se_error* e) { return table().wait_durable(space_, lsn, e); });
+}
+
 Status Space::StoreBatch(const std::vector<const engram_se_memory*>& memories,
                          std::vector<uint64_t>* lsns) {
   uint64_t stored = 0;

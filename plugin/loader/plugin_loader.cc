@@ -83,6 +83,7 @@ std::vector<SlotGroup> SlotGroups(const engram_se_vtable& t) {
       {ENGRAM_SE_CAP_TEXT_SEARCH, "text search", {ENGRAM_SLOT_(search_text)}},
       {ENGRAM_SE_CAP_SALVAGE, "salvage", {ENGRAM_SLOT_(salvage)}},
       {ENGRAM_SE_CAP_SNAPSHOTS, "snapshots", {ENGRAM_SLOT_(rollback_state)}},
+      {ENGRAM_SE_CAP_STAGING, "staging", {ENGRAM_SLOT_(store_stage), ENGRAM_SLOT_(wait_durable)}},
   };
 }
 #undef ENGRAM_SLOT_

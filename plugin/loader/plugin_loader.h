@@ -112,6 +112,10 @@ class Space {
 
   // Durable and visible on return; the LSN of the write.
   Result<uint64_t> Store(const engram_se_memory& memory);
+  // The two halves of Store(): kBusy, with nothing written, where the first would have to wait.
+  // kUnsupported without ENGRAM_SE_CAP_STAGING.
+  Result<uint64_t> Stage(const engram_se_memory& memory);
+  Status WaitDurable(uint64_t lsn);
   // On an error `lsns` holds those of the writes before it, which are stored.
   Status StoreBatch(const std::vector<const engram_se_memory*>& memories,
                     std::vector<uint64_t>* lsns);

@@ -9,9 +9,18 @@ void AddMeasured(const ApiContext& context, Router* router, std::string_view ope
   route.handler = [&metrics = context.metrics, &clock = context.clock, operation,
                    handler = std::move(route.handler)](const Request& request) {
     const uint64_t start = clock.MonotonicNs();
+    const auto record = [&metrics, &clock, operation, start](const Response& answer) {
+      metrics.RecordOperation(operation, clock.MonotonicNs() - start, answer.status < 500);
+    };
     Response response = handler(request);
-    if (!response.defer) {
-      metrics.RecordOperation(operation, clock.MonotonicNs() - start, response.status < 500);
+    if (response.pending != nullptr) {
+      response.pending->finish = [record, finish = std::move(response.pending->finish)] {
+        Response answer = finish();
+        record(answer);
+        return answer;
+      };
+    } else if (!response.defer) {
+      record(response);
     }
     return response;
   };
@@ -25,26 +34,29 @@ TimePoint Now(Clock& clock) {
   return now;
 }
 
-tl::expected<ReadSpace, Response> SpaceToRead(const ApiGroup& api, const Request& request,
-                                              const BodySpace& body, SpaceOrder order) {
+tl::expected<FoundSpace, Response> SpaceToRead(const ApiGroup& api, const Request& request,
+                                               const BodySpace& body, SpaceOrder order) {
   const auto name = ChooseSpace(request, body, api.default_space, order);
   if (!name) return tl::unexpected(ToResponse(name.error()));
   if (SpaceHandle open = api.context.spaces.FindOpen(*name))
-    return ReadSpace{std::move(open), false};
-  if (!request.may_block) return ReadSpace{nullptr, true};
+    return FoundSpace{std::move(open), false};
+  if (!request.may_block) return FoundSpace{nullptr, true};
   auto found = api.context.spaces.Find(*name);
   if (!found.ok()) return tl::unexpected(StatusResponse(found.status()));
-  return ReadSpace{std::move(*found), false};
+  return FoundSpace{std::move(*found), false};
 }
 
-tl::expected<SpaceHandle, Response> SpaceToWrite(const ApiGroup& api, const Request& request,
-                                                 const BodySpace& body) {
+tl::expected<FoundSpace, Response> SpaceToWrite(const ApiGroup& api, const Request& request,
+                                                const BodySpace& body) {
   const auto name = ChooseSpace(request, body, api.default_space);
   if (!name) return tl::unexpected(ToResponse(name.error()));
-  if (SpaceHandle open = api.context.spaces.FindOpen(*name)) return open;
+  if (SpaceHandle open = api.context.spaces.FindOpen(*name)) {
+    return FoundSpace{std::move(open), false};
+  }
+  if (!request.may_block) return FoundSpace{nullptr, true};
   auto made = api.context.spaces.FindOrCreate(*name);
   if (!made.ok()) return tl::unexpected(StatusResponse(made.status()));
-  return std::move(*made);
+  return FoundSpace{std::move(*made), false};
 }
 
 }  // namespace engram::server

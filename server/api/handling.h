@@ -27,19 +27,19 @@ void AddMeasured(const ApiContext& context, Router* router, std::string_view ope
 
 TimePoint Now(Clock& clock);
 
-// The space that a read means. `space` is null if there is none: an empty answer. `deferred`: it is
-// not open and the request may not wait for it.
-struct ReadSpace {
+// The space that a request means. `deferred`: it is not open and the request may not wait for it.
+struct FoundSpace {
   SpaceHandle space;
   bool deferred = false;
 };
+// Of a read. `space` is null if there is none: an empty answer.
 // Refusals: a bad name, a space that cannot be opened.
-tl::expected<ReadSpace, Response> SpaceToRead(const ApiGroup& api, const Request& request,
-                                              const BodySpace& body = {},
-                                              SpaceOrder order = SpaceOrder::kHeaderFirst);
+tl::expected<FoundSpace, Response> SpaceToRead(const ApiGroup& api, const Request& request,
+                                               const BodySpace& body = {},
+                                               SpaceOrder order = SpaceOrder::kHeaderFirst);
 // The space that a write goes to, made if it is not there.
-tl::expected<SpaceHandle, Response> SpaceToWrite(const ApiGroup& api, const Request& request,
-                                                 const BodySpace& body = {});
+tl::expected<FoundSpace, Response> SpaceToWrite(const ApiGroup& api, const Request& request,
+                                                const BodySpace& body = {});
 
 }  // namespace engram::server
 

@@ -42,6 +42,14 @@ Response Remembered(const NewMemory& memory, MemoryForm form, const std::string&
   return Response::Json(201, std::move(body));
 }
 
+// A memory on its way into the store, until its answer is made.
+struct Remembering {
+  NewMemory memory;
+  MemoryForm form;
+  std::string reasoning;
+  std::unique_ptr<WriteScope> scope = nullptr;
+};
+
 class MemoryRoutes {
  public:
   explicit MemoryRoutes(const ApiContext& context) : api_(context) {}
@@ -53,17 +61,23 @@ class MemoryRoutes {
     const bool auto_link = body.auto_link.value_or(false);
     const float link_threshold = body.link_threshold.value_or(kDefaultLinkThreshold);
     const std::string reasoning = body.confidence_reasoning.value_or(kDefaultReasoning);
-    const auto memory = MakeMemory(std::move(body), form, Now(api_.context.clock));
+    auto memory = MakeMemory(std::move(body), form, Now(api_.context.clock));
     if (!memory) return ToResponse(memory.error());
+    if (auto_link && !request.may_block) return Response::Defer();
     const auto space = SpaceToWrite(api_, request, space_of_body);
     if (!space) return space.error();
+    if (space->deferred) return Response::Defer();
+    if (!request.may_block) {
+      return RememberStaged(space->space, {std::move(*memory), form, reasoning});
+    }
 
     std::vector<AutoLink> links;
-    const WriteScope scope(api_.context.spaces, *space);
-    const auto stored = (*space)->space->Store(NewMemoryView(*memory).record());
+    const WriteScope scope(api_.context.spaces, space->space);
+    plugin::Space& store = *space->space->space;
+    const auto stored = store.Store(NewMemoryView(*memory).record());
     if (!stored.ok()) return StatusResponse(stored.status());
     if (auto_link) {
-      const Status linked = LinkToSimilar(*(*space)->space, *memory, link_threshold, &links);
+      const Status linked = LinkToSimilar(store, *memory, link_threshold, &links);
       if (!linked.ok()) return StatusResponse(linked);
     }
     return Remembered(*memory, form, reasoning, auto_link, links);
@@ -107,6 +121,22 @@ class MemoryRoutes {
   }
 
  private:
+  // The same without waiting: who waits for the flush is the connection's affair.
+  Response RememberStaged(const SpaceHandle& space, Remembering given) const {
+    const auto one = std::make_shared<Remembering>(std::move(given));
+    one->scope = std::make_unique<WriteScope>(api_.context.spaces, space);
+    const auto staged = space->space->Stage(NewMemoryView(one->memory).record());
+    const StatusCode code = staged.status().code();
+    if (code == StatusCode::kBusy || code == StatusCode::kUnsupported) return Response::Defer();
+    if (!staged.ok()) return StatusResponse(staged.status());
+    return Response::After(space.get(), [one, space, lsn = *staged] {
+      const Status durable = space->space->WaitDurable(lsn);
+      one->scope.reset();  // before the client can ask for what it wrote
+      if (!durable.ok()) return StatusResponse(durable);
+      return Remembered(one->memory, one->form, one->reasoning, false, {});
+    });
+  }
+
   const ApiGroup api_;
 };
 
@@ -116,7 +146,7 @@ void AddMemoryRoutes(const ApiContext& context, Router* router) {
   const auto routes = std::make_shared<const MemoryRoutes>(context);
   const auto remember = [&](const char* pattern, MemoryForm form) {
     AddMeasured(context, router, "remember",
-                {Method::kPost, pattern, Execution::kBlocking, Guard::kControl,
+                {Method::kPost, pattern, Execution::kInlineFirst, Guard::kControl,
                  [routes, form](const Request& request) { return routes->Remember(request, form); },
                  /*takes_json=*/true});
   };

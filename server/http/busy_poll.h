@@ -1,7 +1,7 @@
 // Whether an event loop that has nothing to do looks again at once or goes to sleep. Waking a core
 // that sleeps costs more than most requests: while one client asks again as soon as it is answered,
 // its loop stays awake for a bounded time. Not with several clients, for there is mostly something
-// to do then, nor with one whose requests go to the pool: polling would take a core from the client
+// to do then, nor while a request is at work on the pool: polling would take a core from the client
 // in the one case, from the flush in the other.
 #ifndef ENGRAM_SERVER_HTTP_BUSY_POLL_H_
 #define ENGRAM_SERVER_HTTP_BUSY_POLL_H_
@@ -31,6 +31,10 @@ class BusyPoll {
   bool enabled() const { return limit_ns_ != 0; }
   // There is something to do for `client`, as of now.
   void Works(const void* client, uint64_t now_ns);
+  // One client alone has come for a while.
+  bool HasOneClient() const {
+    return enabled() && use_.in_a_row.load(std::memory_order_relaxed) >= kInARow;
+  }
   // It is done elsewhere.
   void HandedOver() { use_.in_a_row.store(0, std::memory_order_relaxed); }
   // Nothing is. True: look again at once. False: sleep. It polls while one client alone comes, if

@@ -30,6 +30,7 @@ constexpr uint64_t kEventsHeartbeatNs = 15 * kNsPerS;
 constexpr size_t kRequestIdBytesMax = 64;
 constexpr size_t kKeptCapacityBytes = 4096;
 constexpr uint64_t kUncountedSizeBytes = 64u << 10;  // what every connection may hold
+constexpr size_t kInlineBodyBytesMax = 64u << 10;    // reading more takes others' time
 
 // A client's own request id is taken if it cannot disturb a log line.
 bool IsUsableRequestId(std::string_view id) {
@@ -45,6 +46,16 @@ Response Overloaded(std::string_view message) {
                                     "try again in a second, from fewer connections");
   response.headers.emplace_back("Retry-After", "1");
   return response;
+}
+
+// A handler's answer, also where it throws.
+template <typename Handler>
+Response Guarded(const Handler& handler) {
+  try {
+    return handler();
+  } catch (const std::exception& error) {
+    return HandlerFailure(std::string("a handler threw: ") + error.what());
+  }
 }
 
 void Release(std::string* text) {
@@ -294,32 +305,48 @@ void Connection::OnRequest() {
     Send(std::move(*admission_.refusal));
     return;
   }
-  if (admission_.route->execution == Execution::kBlocking) {
+  const bool inline_first = admission_.route->execution == Execution::kInlineFirst;
+  if (admission_.route->execution == Execution::kBlocking ||
+      (inline_first && parser_.request().body.size() > kInlineBodyBytesMax)) {
     HandOver();
     return;
   }
-  const bool first_attempt = admission_.route->execution == Execution::kInlineFirst;
-  parser_.request().may_block = !first_attempt;
+  parser_.request().may_block = !inline_first;
   Response response = RunHandler();
-  if (response.defer && first_attempt) {
-    parser_.request().may_block = true;
+  parser_.request().may_block = true;
+  if (response.defer && inline_first) {
     HandOver();
+  } else if (response.pending != nullptr) {
+    Await(std::move(response.pending));
   } else {
     Send(std::move(response));
   }
 }
 
 Response Connection::RunHandler() {
-  Response response;
-  try {
-    response = admission_.route->handler(parser_.request());
-  } catch (const std::exception& error) {
-    response = HandlerFailure(std::string("a handler threw: ") + error.what());
-  }
-  if (response.defer && parser_.request().may_block) {
+  const bool may_block = parser_.request().may_block;
+  Response response = Guarded([&] { return admission_.route->handler(parser_.request()); });
+  if (may_block && (response.defer || response.pending != nullptr)) {
     response = HandlerFailure("a handler deferred where it may block");
   }
   return response;
+}
+
+// It is not handed over to the pool: nobody else is served later by waiting for it here.
+void Connection::Await(std::shared_ptr<PendingAnswer> pending) {
+  if (thread_.HasOneClient()) {
+    thread_.SetAtDevice(true);
+    Response response = Guarded(pending->finish);
+    thread_.SetAtDevice(false);
+    Send(std::move(response));
+    return;
+  }
+  SetPhase(Phase::kHandling, kNever);
+  thread_.context().lanes.Submit(
+      pending->lane, {.finish = [self = shared_from_this(),
+                                 pending] { self->handled_ = Guarded(pending->finish); },
+                      .thread = &thread_,
+                      .deliver = [self = shared_from_this()] { self->OnHandled(); }});
 }
 
 void Connection::HandOver() {

@@ -56,6 +56,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Response RunHandler();
   void HandOver();
   void OnHandled();
+  void Await(std::shared_ptr<PendingAnswer> pending);
 
   // Writing.
   void Send(Response response);

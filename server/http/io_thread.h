@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "server/http/access.h"
+#include "server/http/answer_lanes.h"
 #include "server/http/busy_poll.h"
 #include "server/http/listener.h"
 #include "server/http/worker_pool.h"
@@ -32,6 +33,7 @@ struct ServeContext {
   Logger& logger;
   std::function<void(const RequestRecord&)> record;
   WorkerPool& pool;
+  AnswerLanes& lanes;
   bool listens_on_any_address = false;
   std::atomic<uint32_t> connections{0};
   std::atomic<uint64_t> held_size_bytes{0};
@@ -56,6 +58,8 @@ class IoThread {
   void RunAndWait(const std::function<void()>& task);
   // When the connection that waits longest for its client began to; 0: none waits.
   uint64_t oldest_waiting_ns() const { return oldest_waiting_ns_.load(std::memory_order_relaxed); }
+  // It waits for a device on behalf of its one client, and is not hung.
+  bool is_at_device() const { return at_device_.load(std::memory_order_relaxed); }
   void Stop();  // closes what is left, ends the loop
 
   // The rest: on the loop alone.
@@ -70,6 +74,11 @@ class IoThread {
     if (busy_poll_.enabled()) busy_poll_.Works(client, MonotonicNowNs());
   }
   void NoteHandOver() { busy_poll_.HandedOver(); }
+  // Nobody but one client has come for a while: what it waits for may be waited for here, which
+  // spares two changes of thread.
+  bool HasOneClient() const { return busy_poll_.HasOneClient(); }
+  // Around such a wait.
+  void SetAtDevice(bool at_device) { at_device_.store(at_device, std::memory_order_relaxed); }
 
   // For the connections. Each is in one of two lists: those that wait for their client, longest
   // first, and those that do not.
@@ -101,6 +110,7 @@ class IoThread {
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
   boost::asio::steady_timer sweep_timer_;
   bool sweep_armed_ = false;
+  std::atomic<bool> at_device_{false};
   std::list<Connection*> waiting_;
   std::list<Connection*> busy_;
   std::atomic<uint64_t> oldest_waiting_ns_{0};

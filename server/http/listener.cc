@@ -46,7 +46,8 @@ class AsioListener final : public Listener {
   AsioListener(const ListenerOptions& options, const Router& router, Logger& logger,
                std::function<void(const RequestRecord&)> record)
       : pool_(options.blocking_threads, options.blocking_queue_max),
-        context_{options, router, logger, std::move(record), pool_} {
+        lanes_(pool_),
+        context_{options, router, logger, std::move(record), pool_, lanes_} {
     context_.core_use.several_cores = std::thread::hardware_concurrency() > 1;
   }
   ~AsioListener() override { Drain(0); }
@@ -91,14 +92,16 @@ class AsioListener final : public Listener {
   }
 
   bool Responsive(uint32_t timeout_ms) override {
-    auto answered = std::make_shared<std::atomic<size_t>>(0);
-    for (auto& thread : threads_) {
-      boost::asio::post(thread->io(), [answered] { answered->fetch_add(1); });
+    auto answered = std::make_shared<std::vector<std::atomic<bool>>>(threads_.size());
+    for (size_t i = 0; i < threads_.size(); ++i) {
+      boost::asio::post(threads_[i]->io(), [answered, i] { (*answered)[i] = true; });
     }
     const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(timeout_ms);
-    while (answered->load() < threads_.size()) {
-      if (std::chrono::steady_clock::now() >= end) return false;
-      std::this_thread::sleep_for(kDrainPoll);
+    for (size_t i = 0; i < threads_.size(); ++i) {
+      while (!(*answered)[i] && !threads_[i]->is_at_device()) {
+        if (std::chrono::steady_clock::now() >= end) return false;
+        std::this_thread::sleep_for(kDrainPoll);
+      }
     }
     return true;
   }
@@ -211,6 +214,7 @@ class AsioListener final : public Listener {
   }
 
   WorkerPool pool_;
+  AnswerLanes lanes_;
   ServeContext context_;
   boost::asio::io_context accept_io_;  // for opening alone
   std::vector<std::unique_ptr<IoThread>> threads_;

@@ -75,4 +75,10 @@ Response Response::Defer() {
   return response;
 }
 
+Response Response::After(const void* lane, std::function<Response()> finish) {
+  Response response;
+  response.pending = std::make_shared<PendingAnswer>(PendingAnswer{lane, std::move(finish)});
+  return response;
+}
+
 }  // namespace engram::server

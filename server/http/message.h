@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -47,6 +48,8 @@ class EventSource {
   virtual bool Poll(std::string* out) = 0;
 };
 
+struct PendingAnswer;
+
 struct Response {
   int status = 200;
   std::string content_type = "application/json";  // empty: no body and no such header
@@ -54,12 +57,21 @@ struct Response {
   std::vector<std::pair<std::string, std::string>> headers;
   std::shared_ptr<EventSource> events;  // set: text/event-stream, `body` is not used
   bool defer = false;  // Execution::kInlineFirst: no answer yet, run it again where it may block
+  // Set: the answer is what this gives; the rest is not used. Only where the request may not block.
+  std::shared_ptr<PendingAnswer> pending;
   std::string log_detail;  // for the log alone: what the client must not see of a failure
 
   static Response Json(int status, std::string body);
   static Response Text(int status, std::string body);
   static Response Empty(int status);
   static Response Defer();
+  static Response After(const void* lane, std::function<Response()> finish);
+};
+
+// An answer that waits for something: a flush. Those with the same `lane` wait for the same thing.
+struct PendingAnswer {
+  const void* lane = nullptr;
+  std::function<Response()> finish;  // waits; called once, on any thread
 };
 
 }  // namespace engram::server

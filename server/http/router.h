@@ -18,7 +18,8 @@ enum class Execution {
   kInline,    // on the I/O thread: never waits for a flush, a lock held over I/O, or a long scan
   kBlocking,  // on the pool of blocking threads
   // On the I/O thread with `request.may_block` false; if that answers Response::Defer(), again on
-  // the pool with it true. For what is mostly at hand and sometimes not.
+  // the pool with it true. For what is mostly at hand and sometimes not. Response::After() leaves
+  // to the pool what remains to be waited for.
   kInlineFirst,
 };
 // Who may call, when the server listens beyond the loopback or a browser is behind it.

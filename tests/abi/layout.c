@@ -206,6 +206,8 @@ int main(void) {
   FIELD(engram_se_vtable, control_read);
   FIELD(engram_se_vtable, salvage);
   FIELD(engram_se_vtable, rollback_state);
+  FIELD(engram_se_vtable, store_stage);
+  FIELD(engram_se_vtable, wait_durable);
   STRUCT(engram_se_figures);
   FIELD(engram_se_figures, struct_size);
   FIELD(engram_se_figures, mode);

@@ -328,7 +328,7 @@ class FakeBulk final : public engine::BulkTxn {
   uint64_t installed_ = 0;
 };
 
-Result<std::unique_ptr<engine::WriteTxn>> FakeStore::Begin() {
+Result<std::unique_ptr<engine::WriteTxn>> FakeStore::Begin(const BeginOptions&) {
   if (make_read_only) return Status::FailedPrecondition("the store is open read-only");
   return std::unique_ptr<engine::WriteTxn>(
       std::make_unique<FakeWrite>(*this, std::unique_lock(write_mutex_)));

@@ -44,7 +44,8 @@ class FakeStore final : public engine::Store {
   explicit FakeStore(std::string space = "default") : space_(std::move(space)) {}
 
   Status Close() override { return Status::Ok(); }
-  Result<std::unique_ptr<engine::WriteTxn>> Begin() override;
+  using engine::Store::Begin;
+  Result<std::unique_ptr<engine::WriteTxn>> Begin(const BeginOptions& options) override;
   Status WaitDurable(Lsn lsn) override;
   Result<std::unique_ptr<engine::ReadView>> View() override;
   Result<std::unique_ptr<engine::ReadView>> Snapshot() override { return View(); }
@@ -62,6 +63,7 @@ class FakeStore final : public engine::Store {
   Result<engine::CompactReport> Compact(const engine::CompactOptions&) override;
   engine::Mode mode() const override { return StateNow()->mode; }
   engine::StoreInfo Info() override { return {}; }
+  Result<uint64_t> LiveBytes() override { return 0; }
   const engine::RecoveryReport& recovery() const override { return recovery_; }
   const std::string& space() const override { return space_; }
   bool read_only() const override { return make_read_only; }
