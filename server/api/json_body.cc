@@ -9,6 +9,7 @@ namespace {
 
 using simdjson::ondemand::json_type;
 
+constexpr size_t kFloatsExpected = 768;
 constexpr char kSyntaxGuidance[] = "Send one JSON object (RFC 8259) in UTF-8.";
 
 Refusal SyntaxRefusal(std::string what) {
@@ -117,15 +118,19 @@ Refused TakeFloat(std::string_view key, JsonValue& value, float* out) {
                                                : SyntaxRefusal("a number or word that is no value");
 }
 
-// Calls `take(item, type)` for each item of an array.
-template <typename Take>
-Refused ReadArray(std::string_view key, std::string_view expected, JsonValue& value, bool* absent,
-                  Take&& take) {
+// The array that `value` is, unless that is null.
+Refused OpenArray(std::string_view key, std::string_view expected, JsonValue& value, bool* absent,
+                  simdjson::ondemand::array* array) {
   json_type type;
   if (auto refused = TypeOf(value, &type, absent); refused || *absent) return refused;
   if (type != json_type::array) return WrongType(key, expected);
-  simdjson::ondemand::array array;
-  if (const auto error = value.get_array().get(array)) return SyntaxRefusal(error);
+  if (const auto error = value.get_array().get(*array)) return SyntaxRefusal(error);
+  return std::nullopt;
+}
+
+// Calls `take(item, type)` for each item of an array.
+template <typename Take>
+Refused ReadItems(simdjson::ondemand::array& array, Take&& take) {
   for (auto item : array) {
     JsonValue inner;
     if (const auto error = item.get(inner)) return SyntaxRefusal(error);
@@ -134,6 +139,16 @@ Refused ReadArray(std::string_view key, std::string_view expected, JsonValue& va
     if (auto refused = take(inner, inner_type)) return refused;
   }
   return std::nullopt;
+}
+
+template <typename Take>
+Refused ReadArray(std::string_view key, std::string_view expected, JsonValue& value, bool* absent,
+                  Take&& take) {
+  simdjson::ondemand::array array;
+  if (auto refused = OpenArray(key, expected, value, absent, &array); refused || *absent) {
+    return refused;
+  }
+  return ReadItems(array, take);
 }
 
 Refused ReadMembers(simdjson::ondemand::object& object, const MemberReader& member) {
@@ -280,12 +295,25 @@ Refused ReadFloats(std::string_view key, JsonValue& value, std::optional<std::ve
   constexpr std::string_view kExpected = "an array of numbers";
   std::vector<float> floats;
   bool absent = false;
-  auto refused = ReadArray(key, kExpected, value, &absent, [&](JsonValue& item, json_type type) {
+  simdjson::ondemand::array array;
+  out->reset();
+  if (auto refused = OpenArray(key, kExpected, value, &absent, &array); refused || absent) {
+    return refused;
+  }
+  // All in one pass over the text. What is wrong with it is found item by item.
+  std::string_view text;
+  floats.reserve(kFloatsExpected);
+  if (!array.raw_json().get(text) && ParseFloatArray(text, &floats)) {
+    *out = std::move(floats);
+    return std::nullopt;
+  }
+  floats.clear();
+  if (const auto error = array.reset().error()) return SyntaxRefusal(error);
+  auto refused = ReadItems(array, [&](JsonValue& item, json_type type) {
     if (type != json_type::number) return Refused(WrongType(key, kExpected));
     return TakeFloat(key, item, &floats.emplace_back());
   });
-  out->reset();
-  if (!refused && !absent) *out = std::move(floats);
+  if (!refused) *out = std::move(floats);
   return refused;
 }
 
@@ -311,12 +339,14 @@ OrRefusal<std::vector<float>> ParseFloats(std::string_view key, std::string_view
         "Parameter '" + std::string(key) + "' " + std::move(what) + ".",
         "Send '" + std::string(key) + "' as a JSON array of 768 numbers, percent-encoded."));
   };
+  std::vector<float> floats;
+  if (ParseFloatArray(text, &floats)) return floats;
+  floats.clear();
   text = WithoutBlanks(text);
   if (text.size() < 2 || text.front() != '[' || text.back() != ']') {
     return wrong("is not a JSON array");
   }
   text = WithoutBlanks(text.substr(1, text.size() - 2));
-  std::vector<float> floats;
   while (!text.empty()) {
     const size_t comma = text.find(',');
     const auto number = ParseFloat(WithoutBlanks(text.substr(0, comma)));

@@ -47,6 +47,7 @@ class Reader {
  public:
   explicit Reader(std::string_view text) : at_(text.data()), end_(text.data() + text.size()) {}
   bool done() const { return at_ == end_; }
+  const char* at() const { return at_; }
   bool Take(char c) {
     if (at_ == end_ || *at_ != c) return false;
     ++at_;
@@ -76,14 +77,17 @@ class Reader {
     return true;
   }
   bool IsAtZero() const { return at_ != end_ && *at_ == '0'; }
+  void SkipBlanks() {
+    while (at_ != end_ && (*at_ == ' ' || *at_ == '\n' || *at_ == '\r' || *at_ == '\t')) ++at_;
+  }
 
  private:
   const char* at_;
   const char* const end_;
 };
 
-bool Read(std::string_view text, Decimal* out) {
-  Reader reader(text);
+// One number; what follows it is not looked at.
+inline bool Read(Reader& reader, Decimal* out) {
   out->negative = reader.Take('-');
   const bool begins_with_zero = reader.IsAtZero();
   const int whole = reader.TakeDigits(&out->digits);
@@ -100,7 +104,12 @@ bool Read(std::string_view text, Decimal* out) {
     if (!reader.TakeExponent(&exponent)) return false;
     out->exponent += exponent;
   }
-  return reader.done();
+  return true;
+}
+
+bool ReadWhole(std::string_view text, Decimal* out) {
+  Reader reader(text);
+  return Read(reader, out) && reader.done();
 }
 
 // digits * 10^exponent, or its quotient, where both factors are exact in `Wide`: one rounding.
@@ -138,23 +147,54 @@ std::optional<float> Nearest(const Decimal& decimal) {
   return decimal.negative ? -value : value;
 }
 
-}  // namespace
-
-bool IsJsonNumber(std::string_view text) {
-  Decimal decimal;
-  return Read(text, &decimal);
-}
-
-tl::expected<float, NumberFault> ParseFloat(std::string_view text) {
-  Decimal decimal;
-  if (!Read(text, &decimal)) return tl::unexpected(NumberFault::kSyntax);
-  if (const auto nearest = Nearest(decimal)) return *nearest;
+// `text` is well-formed.
+tl::expected<float, NumberFault> ParseAnyFloat(std::string_view text) {
   float value = 0;
   const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
   if (parsed.ec == std::errc()) return value;
   value = std::strtof(std::string(text).c_str(), nullptr);  // too large, or too small and rounded
   if (std::isinf(value)) return tl::unexpected(NumberFault::kRange);
   return value;
+}
+
+}  // namespace
+
+bool IsJsonNumber(std::string_view text) {
+  Decimal decimal;
+  return ReadWhole(text, &decimal);
+}
+
+tl::expected<float, NumberFault> ParseFloat(std::string_view text) {
+  Decimal decimal;
+  if (!ReadWhole(text, &decimal)) return tl::unexpected(NumberFault::kSyntax);
+  if (const auto nearest = Nearest(decimal)) return *nearest;
+  return ParseAnyFloat(text);
+}
+
+bool ParseFloatArray(std::string_view text, std::vector<float>* out) {
+  Reader reader(text);
+  reader.SkipBlanks();
+  if (!reader.Take('[')) return false;
+  reader.SkipBlanks();
+  bool more = !reader.Take(']');
+  while (more) {
+    const char* const begin = reader.at();
+    Decimal decimal;
+    if (!Read(reader, &decimal)) return false;
+    if (const auto nearest = Nearest(decimal)) {
+      out->push_back(*nearest);
+    } else {
+      const auto value = ParseAnyFloat({begin, static_cast<size_t>(reader.at() - begin)});
+      if (!value) return false;
+      out->push_back(*value);
+    }
+    reader.SkipBlanks();
+    more = reader.Take(',');
+    if (!more && !reader.Take(']')) return false;
+    reader.SkipBlanks();
+  }
+  reader.SkipBlanks();
+  return reader.done();
 }
 
 }  // namespace engram::server

@@ -4,6 +4,7 @@
 
 #include <string_view>
 #include <tl/expected.hpp>
+#include <vector>
 
 namespace engram::server {
 
@@ -14,6 +15,9 @@ enum class NumberFault { kSyntax, kRange };
 // the decimal text. kRange: beyond the range of a 32-bit float. What is nearer to zero than any
 // float is a zero or a subnormal, no fault.
 tl::expected<float, NumberFault> ParseFloat(std::string_view text);
+// Appends the numbers of `text`, one JSON array and nothing else. False: it is not that, or holds
+// what is no number or beyond the range; what was appended means nothing then.
+bool ParseFloatArray(std::string_view text, std::vector<float>* out);
 
 }  // namespace engram::server
 

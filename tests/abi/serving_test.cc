@@ -110,6 +110,27 @@ TEST_F(ServingTest, FiguresCountWhatIsThereAndLookingChangesNoByte) {
   EXPECT_TRUE(space->Close().ok());
 }
 
+TEST_F(ServingTest, AWriteInTwoHalvesIsVisibleBehindTheSecond) {
+  auto space = OpenSpace();
+  Put(*space, "a", "the first makes the log ready", 0.5f);
+  const std::vector<float> embedding(ENGRAM_SE_EMBEDDING_DIMENSION, 0.5f);
+  engram_se_memory memory{};
+  memory.struct_size = sizeof memory;
+  memory.id = ToBytes("b");
+  memory.embedding = embedding.data();
+  const auto lsn = space->Stage(memory);
+  ASSERT_TRUE(lsn.ok()) << lsn.status().ToString();
+  EXPECT_FALSE(*space->Contains("b"));
+  ASSERT_TRUE(space->WaitDurable(*lsn).ok());
+  EXPECT_TRUE(*space->Contains("b"));
+  EXPECT_EQ(space->WaitDurable(*lsn + 1).code(), StatusCode::kInvalidArgument);
+  ASSERT_TRUE(space->Stage(memory).ok());  // nobody waits: durable with the closing
+  ASSERT_TRUE(space->Close().ok());
+  space = OpenSpace("default", ENGRAM_SE_ACCESS_READ_ONLY);
+  EXPECT_EQ(Figures(*space).lsn, *lsn + 1);
+  EXPECT_EQ(space->Stage(memory).status().code(), StatusCode::kFailedPrecondition);
+}
+
 TEST_F(ServingTest, TextSearchThroughTheBoundary) {
   auto space = OpenSpace();
   Put(*space, "m1", "The cat sat on the mat");

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <future>
+#include <thread>
 
 #include "base/crypto.h"
 #include "compat/conversion.h"
@@ -214,6 +216,53 @@ TEST_F(StoreTest, TheModeChangesWhenItsRecordIsDurable) {
   EXPECT_EQ(store_->mode(), Mode::kLegacy);
   ASSERT_TRUE(store_->WaitDurable(lsn).ok());
   EXPECT_EQ(store_->mode(), Mode::kDual);
+}
+
+class NoWaitTest : public StoreTest {
+ protected:
+  // An edge, so that the write needs nothing else.
+  Result<Lsn> StageAtOnce() {
+    ENGRAM_ASSIGN_OR_RETURN(auto txn, store_->Begin({.wait = false}));
+    ENGRAM_TRY(txn->AddEdge(NodeKey{1}, NodeKey{1}, 0.5f));
+    return txn->Stage();
+  }
+  StatusCode CodeAtOnce() { return StageAtOnce().status().code(); }
+};
+
+TEST_F(NoWaitTest, AWriteThatMayNotWaitIsStagedLikeAnyOther) {
+  Put("a", "1", 0.5f);
+  const auto lsn = StageAtOnce();
+  ASSERT_TRUE(lsn.ok()) << lsn.status().ToString();
+  EXPECT_EQ(Count().edges, 0u);
+  ASSERT_TRUE(store_->WaitDurable(*lsn).ok());
+  EXPECT_EQ(Count().edges, 1u);
+}
+
+TEST_F(NoWaitTest, ItIsBusyBesideAnotherWriter) {
+  Put("a", "1", 0.5f);
+  std::promise<void> begun, end;
+  std::thread other([&] {
+    const auto txn = store_->Begin();
+    begun.set_value();
+    end.get_future().wait();
+  });
+  begun.get_future().wait();
+  EXPECT_EQ(CodeAtOnce(), StatusCode::kBusy);
+  end.set_value();
+  other.join();
+  EXPECT_EQ(CodeAtOnce(), StatusCode::kOk);
+}
+
+TEST_F(NoWaitTest, ItIsBusyWhereItWouldHaveToFlushABatch) {
+  Put("a", "1", 0.5f);
+  {
+    auto bulk = *store_->BeginBulk();
+    ASSERT_TRUE(bulk->SetMeta("note", "1").ok());
+    ASSERT_TRUE(bulk->Commit({}).ok());
+  }
+  EXPECT_EQ(CodeAtOnce(), StatusCode::kBusy);
+  Put("b", "2", 0.5f);
+  EXPECT_EQ(CodeAtOnce(), StatusCode::kOk);
 }
 
 TEST_F(StoreTest, EdgesAreDroppedWithTheirNodeBothWays) {

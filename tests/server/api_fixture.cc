@@ -79,6 +79,7 @@ Response ApiTest::Send(Method method, const std::string& target, const std::stri
   }
   request.may_block = match.route->execution != Execution::kInlineFirst;
   Response response = match.route->handler(request);
+  if (response.pending != nullptr) return response.pending->finish();
   if (!response.defer) return response;
   request.may_block = true;
   return match.route->handler(request);

@@ -385,6 +385,107 @@ TEST_F(ListenerTest, WhatIsNotAtHandIsDeferredToThePool) {
   EXPECT_EQ(Ask(Get("/deferred"))->body, "from the pool");
 }
 
+// Routes whose answer waits until the test opens the gate.
+class PendingAnswerTest : public ListenerTest {
+ protected:
+  PendingAnswerTest() {
+    Add(Method::kGet, "/staged/{what}", Execution::kInlineFirst, Guard::kRead,
+        [this](const Request& request) {
+          EXPECT_FALSE(request.may_block);
+          staged_on_ = std::this_thread::get_id();
+          return Response::After(this, [this, what = std::string(request.PathParam("what"))] {
+            ++holding_;
+            while (!released_) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+            std::lock_guard<std::mutex> lock(mutex_);
+            finished_on_.push_back(std::this_thread::get_id());
+            if (what == "throws") throw std::runtime_error("/secret/path");
+            return Response::Text(201, what);
+          });
+        });
+  }
+  size_t ThreadsThatFinished() {
+    std::sort(finished_on_.begin(), finished_on_.end());
+    return static_cast<size_t>(std::unique(finished_on_.begin(), finished_on_.end()) -
+                               finished_on_.begin());
+  }
+
+  std::atomic<std::thread::id> staged_on_;
+  std::vector<std::thread::id> finished_on_;  // guarded by mutex_
+};
+
+TEST_F(PendingAnswerTest, OneThreadWaitsForAllThatWaitForTheSame) {
+  options_.blocking_threads = 8;
+  Start();
+  std::vector<std::unique_ptr<HttpClient>> clients;
+  for (int i = 0; i < 16; ++i) {
+    clients.push_back(std::make_unique<HttpClient>(port()));
+    clients.back()->Send(Get("/staged/" + std::to_string(i)) + Get("/inline"));
+  }
+  while (holding_ == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  ExpectServes();  // the loops are free meanwhile
+  EXPECT_EQ(holding_, 1);
+  released_ = true;
+  for (int i = 0; i < 16; ++i) {
+    EXPECT_EQ(clients[i]->Receive()->body, std::to_string(i));
+    EXPECT_EQ(clients[i]->Receive()->body, R"({"ok":true})");  // what came behind it
+  }
+  EXPECT_LE(ThreadsThatFinished(), 2u);  // a second one if some came after the first was through
+}
+
+TEST_F(PendingAnswerTest, OneClientAloneIsWaitedForOnItsLoop) {
+  options_.busy_poll_us = 2000;
+  released_ = true;
+  Start();
+  HttpClient client(port()), other(port());
+  for (int i = 0; i < 20; ++i) ASSERT_EQ(client.Ask(Get("/staged/1"))->status, 201);
+  EXPECT_EQ(finished_on_.back(), staged_on_.load());
+  EXPECT_EQ(other.Ask(Get("/inline"))->status, 200);
+  EXPECT_EQ(client.Ask(Get("/staged/1"))->status, 201);
+  EXPECT_NE(finished_on_.back(), staged_on_.load());
+}
+
+// A device that hangs is no reason to have the service restarted.
+TEST_F(PendingAnswerTest, ALoopThatWaitsForItsClientsDeviceIsResponsive) {
+  options_.busy_poll_us = 2000;
+  released_ = true;
+  Start();
+  HttpClient client(port());
+  for (int i = 0; i < 20; ++i) ASSERT_EQ(client.Ask(Get("/staged/1"))->status, 201);
+  released_ = false;
+  holding_ = 0;
+  client.Send(Get("/staged/last"));
+  while (holding_ == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  EXPECT_TRUE(listener_->Responsive(100));
+  released_ = true;
+  EXPECT_EQ(client.Receive()->body, "last");
+}
+
+TEST_F(PendingAnswerTest, WhatThrowsAtItsEndIsAnErrorWithoutItsDetails) {
+  options_.busy_poll_us = 2000;
+  released_ = true;
+  Start();
+  HttpClient client(port());
+  for (int i = 0; i < 20; ++i) {  // on the pool, then on the loop
+    const auto answer = client.Ask(Get("/staged/throws"));
+    ASSERT_EQ(answer->status, 500);
+    EXPECT_EQ(answer->body.find("secret"), std::string::npos);
+  }
+}
+
+TEST_F(PendingAnswerTest, ADrainWaitsForThem) {
+  Start();
+  HttpClient client(port());
+  client.Send(Get("/staged/1"));
+  while (holding_ == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  std::thread release([this] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    released_ = true;
+  });
+  listener_->Drain(5000);
+  release.join();
+  EXPECT_EQ(client.Receive()->body, "1");
+}
+
 TEST_F(ListenerTest, AClientThatReadsSlowlyGetsEverything) {
   Start();
   HttpClient client(port());

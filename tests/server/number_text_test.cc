@@ -10,6 +10,7 @@
 #include <limits>
 #include <random>
 #include <string>
+#include <vector>
 
 namespace engram::server {
 namespace {
@@ -167,6 +168,36 @@ TEST(NumberTextTest, WhatIsNoNumberOfTheGrammarIsRefused) {
   for (const char* text :
        {"0", "-0", "10", "0.5", "1e5", "1E+05", "123456789012345678901234567890", "-0.00e-00"}) {
     EXPECT_TRUE(IsJsonNumber(text)) << text;
+  }
+}
+
+TEST(NumberTextTest, AnArrayIsTheNumbersInIt) {
+  Random random(4);
+  std::normal_distribution<double> normal(0, 0.04);
+  for (const char* between : {",", ", ", " ,\n\t"}) {
+    std::string text = "[";
+    std::vector<float> expected;
+    for (int i = 0; i < 1000; ++i) {
+      const std::string number = Printed(i % 3 == 0 ? "%.25g" : "%.7g", normal(random));
+      expected.push_back(*ParseFloat(number));
+      text += (i == 0 ? "" : between) + number;
+    }
+    std::vector<float> floats;
+    ASSERT_TRUE(ParseFloatArray(text + "]", &floats));
+    EXPECT_EQ(floats, expected);
+  }
+  std::vector<float> none;
+  EXPECT_TRUE(ParseFloatArray(" [ ] ", &none));
+  EXPECT_TRUE(none.empty());
+}
+
+TEST(NumberTextTest, WhatIsNoArrayOfNumbersIsRefused) {
+  for (const char* text :
+       {"",           "[",      "]",       "[1",     "1]",      "[1,]",   "[,1]", "[1 2]", "[1]]",
+        "[[1]]",      "[1]1",   "[01]",    "[1.]",   "[.5]",    "[+1]",   "[1e]", "[-]",   "[NaN]",
+        "[Infinity]", "[null]", "[\"1\"]", "[1e39]", "[-1e39]", "[1,,2]", "{}"}) {
+    std::vector<float> floats;
+    EXPECT_FALSE(ParseFloatArray(text, &floats)) << text;
   }
 }
 

@@ -95,6 +95,31 @@ TEST_P(LogWriterTest, SixteenThreadsShareFlushes) {
   EXPECT_LT(groups, recovered.records.size() / 2);
 }
 
+// Where it would write a segment first: at the beginning, and at the end of each.
+TEST_P(LogWriterTest, AnAppendThatMayNotWaitIsBusyAndLeavesNothing) {
+  auto log = Open();
+  const Log::AppendOptions at_once{.wait = false};
+  const std::string payload(kPageSizeBytes / 2, 'p');
+  int taken = 0, refused = 0;
+  while (refused < 3) {
+    const uint64_t next = log->next_lsn().value;
+    const auto lsn = log->Append(7, AsBytes(payload), at_once);
+    if (lsn.ok()) {
+      EXPECT_EQ(lsn->value, next);
+      ++taken;
+      ASSERT_TRUE(log->WaitDurable(*lsn).ok());
+      continue;
+    }
+    ASSERT_EQ(lsn.status().code(), StatusCode::kBusy) << lsn.status().ToString();
+    EXPECT_EQ(log->next_lsn().value, next);
+    ++refused;
+    EXPECT_EQ(Put(*log, payload).value, next);
+  }
+  EXPECT_GT(taken, refused);
+  log.reset();
+  EXPECT_EQ(RecoverAll(fs(), directory()).records.size(), static_cast<size_t>(taken + refused));
+}
+
 TEST_P(LogWriterTest, ReleasedSegmentsAreRecycledAndNothingStaleIsRead) {
   auto log = Open();
   for (int i = 0; i < 60; ++i) {
