@@ -123,6 +123,15 @@ int FinishList(Session& session, const MemoryReadFlags& flags, const Status& sca
   return kExitDone;
 }
 
+// Nobody named a space, and what was looked for may lie in the one that the server's clients use.
+Status NamingTheDefault(const Session& session, RemoteSpace& space, const Status& error) {
+  if (error.code() != StatusCode::kNotFound || session.space_given()) return error;
+  const auto name = space.DefaultOfServer();
+  if (!name.ok() || name->empty() || *name == session.space()) return error;
+  return error.WithHint("this command looked in the space " + session.space() +
+                        "; the server's own default space is another: --space=" + *name);
+}
+
 int RemoteList(Session& session, RemoteSpace&& space, const MemoryReadFlags& flags) {
   const bool one_object = session.console().json() && !flags.jsonl;
   RecordStream stream(session.console(), StyleOf(flags));
@@ -143,6 +152,7 @@ int RemoteList(Session& session, RemoteSpace&& space, const MemoryReadFlags& fla
     return stream.status().ok();
   });
   if (listed.ok() && CancelFlag().load()) listed = Interrupted(count);
+  listed = NamingTheDefault(session, space, listed);
   return FinishList(session, flags, listed, count, &stream);
 }
 
@@ -150,7 +160,7 @@ int RemoteGet(Session& session, RemoteSpace&& space, const std::string& id,
               const MemoryReadFlags& flags) {
   Console& console = session.console();
   auto line = space.Get(id, flags);
-  if (!line.ok()) return console.Fail(line.status());
+  if (!line.ok()) return console.Fail(NamingTheDefault(session, space, line.status()));
   if (!console.json() && !flags.jsonl) {
     console.Answer(RemoteSummaryLine(*line));
     return kExitDone;
@@ -193,6 +203,10 @@ int MemoryGet(Session& session, const std::string& id, const MemoryReadFlags& fl
     }
     return true;
   });
+  space->reset();
+  if (auto server = ServerBeside(session, found)) {
+    return RemoteGet(session, RemoteSpace(std::move(server), session.space()), id, flags);
+  }
   if (!found.ok()) return console.Fail(found);
   if (text.empty()) return kExitDone;
   Status written = console.Write(text + "\n");

@@ -264,11 +264,13 @@ int MemoryDelete(Session& session, const MemoryWriteFlags& flags) {
   Result<Input> input = Input::Open(from_lines ? flags.jsonl : "-");
   if (!input.ok()) return console.Fail(input.status());
   Acknowledger acknowledger(console, "deleted");
-  auto space = session.OpenSpace(ENGRAM_SE_ACCESS_READ_WRITE);
-  if (auto server = ServerBeside(session, space.status())) {
+  // The server first, also for a space that it has not opened: only it knows what may still come
+  // in.
+  if (auto server = RunningServer(session)) {
     return RemoteDelete(RemoteSpace(std::move(server), session.space()), flags, *input,
                         &acknowledger);
   }
+  auto space = session.OpenSpace(ENGRAM_SE_ACCESS_READ_WRITE);
   if (!space.ok()) return console.Fail(space.status());
   if (!from_lines) {
     std::vector<DeleteItem> batch = Batch(flags.ids);

@@ -58,14 +58,19 @@ Status TakeAcknowledgements(const std::string& text,
 
 }  // namespace
 
-std::unique_ptr<ServerLink> ServerBeside(Session& session, const Status& error) {
-  if (error.code() != StatusCode::kBusy) return nullptr;
+std::unique_ptr<ServerLink> RunningServer(Session& session) {
   auto link = ServerLink::OpenFor(session);
   if (!link.ok() || !(*link)->running()) return nullptr;
   return std::move(*link);
 }
 
+std::unique_ptr<ServerLink> ServerBeside(Session& session, const Status& error) {
+  const bool knows = error.code() == StatusCode::kBusy || error.code() == StatusCode::kNotFound;
+  return knows ? RunningServer(session) : nullptr;
+}
+
 Status NamingTheServer(Session& session, const Status& error) {
+  if (error.code() != StatusCode::kBusy) return error;
   const auto link = ServerBeside(session, error);
   if (link == nullptr) return error;
   return error
@@ -143,6 +148,12 @@ Status RemoteSpace::Remove(const std::vector<std::string>& ids,
   std::vector<std::string> lines;
   for (const std::string& id : ids) AppendJsonString(id, &lines.emplace_back());
   return Write("memories/delete", lines, acknowledged);
+}
+
+Result<std::string> RemoteSpace::DefaultOfServer() {
+  ENGRAM_ASSIGN_OR_RETURN(const JsonTree reply,
+                          link_->Call("GET", "/api/v1/admin/config/memory_spaces.default_space"));
+  return reply.value("value", "");
 }
 
 Result<std::string> RemoteSpace::Stats() {

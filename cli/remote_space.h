@@ -15,7 +15,10 @@
 
 namespace engram::cli {
 
-// The running server of the session's data root if `error` is kBusy, else null.
+// The running server of the session's data root, else null.
+std::unique_ptr<ServerLink> RunningServer(Session& session);
+// The same if `error` is one that it knows more about: kBusy, it has the space open; kNotFound, it
+// may be bringing in what upstream left. Else null.
 std::unique_ptr<ServerLink> ServerBeside(Session& session, const Status& error);
 
 // kBusy because of a running server says so and what to do; other errors as they are.
@@ -37,6 +40,8 @@ class RemoteSpace {
   // Lines as `memory put` takes them. On an error `acknowledged` holds the writes before it.
   Status Put(const std::vector<std::string>& lines, std::vector<Acknowledgement>* acknowledged);
   Status Remove(const std::vector<std::string>& ids, std::vector<Acknowledgement>* acknowledged);
+  // The space that the server takes where a request names none.
+  Result<std::string> DefaultOfServer();
   // The JSON object of `space stats`, of `verify`.
   Result<std::string> Stats();
   Result<std::string> Verify(uint64_t sample, bool full);

@@ -96,6 +96,13 @@ Result<Found> Run(plugin::Space& space, const ParsedQuery& query) {
   return found;
 }
 
+// True if the query is about one id that is not there and may still come in.
+Result<bool> WaitsForItsSubject(ServedSpace& space, const ParsedQuery& query) {
+  if (query.verb == ParsedQuery::Verb::kRecallText || !space.arriving) return false;
+  ENGRAM_ASSIGN_OR_RETURN(const bool here, space.space->Contains(query.subject));
+  return !here;
+}
+
 std::string QueryResult(const Found& found, uint64_t elapsed_ms) {
   float lower = 0, mean = 0, upper = 0;
   if (!found.confidences.empty()) {
@@ -134,6 +141,9 @@ class QueryRoutes {
     if (!read) return read.error();
     Found found;
     if (read->space != nullptr) {
+      const auto waits = WaitsForItsSubject(*read->space, *query);
+      if (!waits.ok()) return StatusResponse(waits.status());
+      if (*waits) return NotHereYet(query->subject);
       auto run = Run(*read->space->space, *query);
       if (!run.ok()) return SearchFailed(run.status());
       found = std::move(*run);

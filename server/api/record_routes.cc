@@ -87,12 +87,14 @@ Response GetRecord(const ApiContext& context, const Request& request) {
   const auto space = Existing(context, request);
   if (!space) return space.error();
   const plugin::MemoryStyle style = StyleOf(request);
+  const bool arriving = (*space)->arriving;
   std::string body;
   const Status found = (*space)->space->Retrieve(request.PathParam("id"), style.embeddings,
                                                  [&](const engram_se_memory& memory) {
                                                    plugin::AppendMemoryJson(memory, style, &body);
                                                    return true;
                                                  });
+  if (arriving && found.code() == StatusCode::kNotFound) return NotHereYet(request.PathParam("id"));
   return found.ok() ? Response::Json(200, std::move(body)) : StatusResponse(found);
 }
 
@@ -162,6 +164,18 @@ Response PutRecords(const ApiContext& context, const Request& request) {
   return Acknowledged(lsns, stored, [&](size_t i) { return std::string_view(inputs[i].id); });
 }
 
+// Why not all of `ids` can be deleted now: one of them may come in later. Nothing is deleted then,
+// so that the same request can be sent again.
+std::optional<Response> NotAllHereYet(ServedSpace& space, const std::vector<std::string>& ids) {
+  if (!space.arriving) return std::nullopt;
+  for (const std::string& id : ids) {
+    const auto here = space.space->Contains(id);
+    if (!here.ok()) return StatusResponse(here.status());
+    if (!*here) return NotHereYet(id);
+  }
+  return std::nullopt;
+}
+
 Response DeleteRecords(const ApiContext& context, const Request& request) {
   std::vector<std::string> ids;
   const Status parsed = ForEachLine(request.body, [&](std::string_view line) -> Status {
@@ -172,6 +186,7 @@ Response DeleteRecords(const ApiContext& context, const Request& request) {
   if (!parsed.ok()) return StatusResponse(parsed);
   const auto space = Existing(context, request);
   if (!space) return space.error();
+  if (auto refused = NotAllHereYet(**space, ids)) return std::move(*refused);
   std::vector<uint64_t> lsns;
   const WriteScope scope(context.spaces, *space);
   const Status removed = (*space)->space->RemoveBatch(ids, &lsns);

@@ -75,17 +75,18 @@ OrRefusal<std::string> ChooseSpace(const Request& request, const BodySpace& body
   return *from_body ? **from_body : default_space;
 }
 
+Response NotHereYet(std::string_view id) {
+  Response response = ErrorResponse(
+      503, "MEMORY_CLUSTER_UNAVAILABLE",
+      "Memory '" + Shown(id) + "' is not here yet: the memory space is still being brought in.",
+      "Try again in a moment; engram migrate-dual status shows the progress.");
+  response.headers.emplace_back("Retry-After", "1");
+  return response;
+}
+
 Response MemoryNotFound(const SpaceHandle& space, std::string_view id) {
-  const std::string shown = Shown(id);
-  if (space != nullptr && space->arriving) {
-    Response response = ErrorResponse(
-        503, "MEMORY_CLUSTER_UNAVAILABLE",
-        "Memory '" + shown + "' is not here yet: the memory space is still being brought in.",
-        "Try again in a moment; engram migrate-dual status shows the progress.");
-    response.headers.emplace_back("Retry-After", "1");
-    return response;
-  }
-  return ErrorResponse(404, "MEMORY_NOT_FOUND", "Memory '" + shown + "' not found.",
+  if (space != nullptr && space->arriving) return NotHereYet(id);
+  return ErrorResponse(404, "MEMORY_NOT_FOUND", "Memory '" + Shown(id) + "' not found.",
                        "Check the id and the memory space; GET /api/v1/memories lists the ids.");
 }
 

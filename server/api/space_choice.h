@@ -28,8 +28,10 @@ OrRefusal<std::string> ChooseSpace(const Request& request, const BodySpace& body
                                    const std::string& default_space,
                                    SpaceOrder order = SpaceOrder::kHeaderFirst);
 
-// 404 MEMORY_NOT_FOUND; while the space is still being brought in it may only be "not yet": 503
-// with Retry-After. `space` may be null.
+// 503 with Retry-After: the id may still come in with what upstream left. For handlers that have
+// looked at `arriving` before they looked for the id: an id that comes in last is then never a 404.
+Response NotHereYet(std::string_view id);
+// 404 MEMORY_NOT_FOUND, or NotHereYet() while the space is arriving. `space` may be null.
 Response MemoryNotFound(const SpaceHandle& space, std::string_view id);
 
 }  // namespace engram::server

@@ -488,6 +488,27 @@ class Upstream(ServerTest):
     def test_the_legacy_layout_goes_to_the_default_space(self):
         self.check_arrival("legacy-e2", flag=False)
 
+    def test_until_it_is_in_the_commands_say_not_yet_and_never_no(self):
+        records, _ = self.expected("spaces")["team-alpha"]
+        last = max(records)
+        self.prepare("spaces")
+        server = self.server(start=False, env={"ENGRAM_MIGRATION_RATE_LIMIT": "5"})
+        server.start()
+        # team-alpha waits for its turn: the server has not even opened it.
+        for command in ("get", "delete", "get"):
+            code, answer = self.command(server, "memory", command, last, "--space=team-alpha")
+            self.assertEqual((code, answer["error"]["code"]), (1, "BUSY"), answer)
+            self.assertIn("not here yet", answer["error"]["message"])
+        reply = server.call("POST", "/api/v1/query", {"query_text": f'RECALL {last}'},
+                            {"X-Memory-Space": "team-alpha"})
+        self.assertEqual(reply.status, 503, reply)
+        self.assertIsNotNone(reply.headers["Retry-After"])
+        server.stop()
+        del server.env["ENGRAM_MIGRATION_RATE_LIMIT"]
+        server.start()
+        server.wait_migration(lambda s: s["phase"] != "ingest", "it never arrived", "team-alpha")
+        self.assertEqual(self.command(server, "memory", "get", last, "--space=team-alpha")[0], 0)
+
     def test_a_pause_halts_conversion_and_not_what_comes_in(self):
         records, digest = self.expected("plain")["default"]
         self.prepare("plain")

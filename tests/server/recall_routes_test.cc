@@ -203,6 +203,21 @@ TEST_F(RecallRoutesTest, TheQueryLanguageRecallsAndSpreads) {
   EXPECT_EQ(run("SPREAD FROM episode_1 HOPS 2 LIMIT 1").body["total_count"], 1);
 }
 
+TEST_F(RecallRoutesTest, AQueryAboutAnIdThatHasNotArrivedYetIs503) {
+  Remember("here", "breakfast");
+  Space()->arriving = true;
+  for (const char* text : {"RECALL later", "SPREAD FROM later HOPS 2"}) {
+    const Answer answer = Post("/api/v1/query", {{"query_text", text}});
+    EXPECT_EQ(answer.status, 503) << text;
+    EXPECT_THAT(answer.headers, ::testing::Contains(::testing::Pair("Retry-After", "1"))) << text;
+  }
+  for (const char* text : {"RECALL here", "SPREAD FROM here", "RECALL \"breakfast\""}) {
+    EXPECT_EQ(Post("/api/v1/query", {{"query_text", text}}).status, 200) << text;
+  }
+  Space()->arriving = false;
+  EXPECT_EQ(Post("/api/v1/query", {{"query_text", "RECALL later"}}).body["total_count"], 0);
+}
+
 TEST_F(RecallRoutesTest, WhatIsNoQueryIs400AndWhatIsNotThere501) {
   for (const char* text :
        {"", "INVALID QUERY SYNTAX", "RECALL", "RECALL (", "RECALL \"open", "RECALL x LIMIT many",

@@ -116,6 +116,24 @@ TEST_F(RecordRoutesTest, DeletesAnswerNullForWhatWasNotThere) {
   EXPECT_EQ(Get(target).status, 404);
 }
 
+TEST_F(RecordRoutesTest, WhileASpaceArrivesAnUnknownIdIsNotYetAndNothingIsDeleted) {
+  ASSERT_EQ(Put(Line("here")).status, 200);
+  Space()->arriving = true;
+  const std::string both = "\"here\"\n\"later\"\n";
+  const std::string later = std::string(kRoute) + "/later";
+  const std::string deletes = std::string(kRoute) + "/delete";
+  for (const Answer& answer : {Get(later), PostText(deletes, both)}) {
+    EXPECT_EQ(answer.status, 503);
+    EXPECT_THAT(answer.message(), HasSubstr("'later' is not here yet"));
+    EXPECT_THAT(answer.headers, ::testing::Contains(::testing::Pair("Retry-After", "1")));
+  }
+  EXPECT_EQ(Get(std::string(kRoute) + "/here").status, 200);
+  EXPECT_EQ(Send(Method::kPost, deletes, "\"here\"", kJson).status, 200);
+  Space()->arriving = false;
+  EXPECT_EQ(Get(later).status, 404);
+  EXPECT_EQ(Send(Method::kPost, deletes, both, kJson).status, 200);
+}
+
 TEST_F(RecordRoutesTest, ReadsNeverMakeASpace) {
   for (const char* target :
        {"/api/v1/admin/memories?space=nobody", "/api/v1/admin/memories/x?space=nobody",
