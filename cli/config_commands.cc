@@ -55,13 +55,45 @@ int PrintValue(Console& console, const Report& report, const std::string& text) 
   return written.ok() ? kExitDone : console.Fail(written);
 }
 
-// The file that a change goes to: the one that is read, else the user's own.
-Result<std::string> FileToChange(const Session& session, const ServerFlags& flags) {
+// The file that this invocation reads, else the user's own.
+Result<std::string> OwnFile(const Session& session, const ServerFlags& flags) {
   const ConfigSet::Inputs inputs = ConfigInputs(session, flags);
   if (inputs.file) return *inputs.file;
   if (const auto own = server::UserConfigPath(inputs.environment)) return *own;
   return Status::FailedPrecondition("there is no home folder to keep a configuration file in",
                                     "name the file with --config or ENGRAM_CONFIG_PATH");
+}
+
+// The file that a change goes to: the one that is named, else the one that the running server
+// reads.
+Result<std::string> FileToChange(const Session& session, const ServerLink& link,
+                                 const ServerFlags& flags) {
+  const auto environment = ConfigInputs(session, flags).environment;
+  const auto named = environment.find("ENGRAM_CONFIG_PATH");
+  const bool is_named = flags.config_file || (named != environment.end() && !named->second.empty());
+  const auto& of_server = link.server_config_file();
+  if (!is_named && of_server && !of_server->empty()) return *of_server;
+  return OwnFile(session, flags);
+}
+
+bool SameFile(const std::string& one, const std::string& other) {
+  std::error_code error;
+  return std::filesystem::equivalent(one, other, error) && !error;
+}
+
+// What an operator may not expect of a change that went to `path`; "" if there is nothing.
+std::string NoteOn(const ServerLink& link, const KeyInfo& key, const std::string& path) {
+  const auto& of_server = link.server_config_file();
+  if (link.running() && of_server && !SameFile(*of_server, path)) {
+    return "the running server, process " + std::to_string(link.process()->pid()) +
+           (of_server->empty() ? ", was started without a configuration file"
+                               : ", reads " + *of_server);
+  }
+  if (link.running() || key.change != Change::kRunTime) return "";
+  return "no running server was found for the data root " + link.data_root() +
+         ": nothing has changed in one, and every server that reads this file will start with it. "
+         "If one is just starting, wait for it with `engram status --wait 30` and set the key "
+         "again";
 }
 
 Status WriteToFile(const std::string& path, const KeyInfo& key, const std::string& canonical) {
@@ -95,8 +127,10 @@ Status Fixed(ConfigSet& config, const std::string& key, Source below) {
 }
 
 Report Changed(const std::string& key, const Report& value, const std::string& where,
-               const std::string& effect) {
-  return {{"ok", true}, {"key", key}, {"value", value}, {"written_to", where}, {"effect", effect}};
+               const std::string& effect, const std::string& note = "") {
+  return {{"ok", true},       {"key", key},
+          {"value", value},   {"written_to", where},
+          {"effect", effect}, {"note", note.empty() ? Report(nullptr) : Report(note)}};
 }
 
 std::string ChangedText(const Report& report) {
@@ -104,7 +138,8 @@ std::string ChangedText(const Report& report) {
   return report["key"].get<std::string>() + " = " +
          (value.is_string() ? value.get<std::string>() : value.dump()) + " in " +
          report["written_to"].get<std::string>() + "; takes effect " +
-         report["effect"].get<std::string>();
+         report["effect"].get<std::string>() +
+         (report["note"].is_null() ? "" : "\nnote: " + report["note"].get<std::string>());
 }
 
 Result<Report> SetThroughServer(const ServerLink& link, const KeyInfo& key,
@@ -130,9 +165,9 @@ Result<Report> SetWithoutServer(Session& session, ServerLink& link, const Config
     return Changed(name, value, link.config().runtime_file(), effect);
   }
   ENGRAM_TRY(Fixed(link.config(), name, Source::kFile));
-  ENGRAM_ASSIGN_OR_RETURN(const std::string path, FileToChange(session, flags.server));
+  ENGRAM_ASSIGN_OR_RETURN(const std::string path, FileToChange(session, link, flags.server));
   ENGRAM_TRY(WriteToFile(path, key, canonical));
-  return Changed(name, value, path, effect);
+  return Changed(name, value, path, effect, NoteOn(link, key, path));
 }
 
 Result<Report> SetValue(Session& session, const ConfigFlags& flags) {
@@ -151,7 +186,12 @@ Result<Report> SetValue(Session& session, const ConfigFlags& flags) {
 }
 
 std::string ListText(const Report& report) {
-  std::string text;
+  std::string text = report["server"].is_null()
+                         ? ""
+                         : "# of the running server, process " + report["server"].dump() + "\n";
+  for (const Report& warning : report["warnings"]) {
+    text += "# " + warning.get<std::string>() + "\n";
+  }
   std::string section;
   for (const Report& value : report["values"]) {
     const std::string key = value["key"].get<std::string>();
@@ -179,21 +219,86 @@ std::string ValidationText(const Report& report) {
   return text + report["file"].get<std::string>() + (good ? ": good" : ": the server refuses it");
 }
 
-// The key as the running server has it: its own environment and command line included. nullopt if
-// none answers.
+// A key as the running server has it, its own environment and command line included; the value as
+// text.
+Result<Report> ServerValue(const ServerLink& link, const std::string& name) {
+  ENGRAM_ASSIGN_OR_RETURN(Report report,
+                          link.Call("GET", "/api/v1/admin/config/" + PercentEncoded(name)));
+  const auto value = report.find("value");
+  if (value != report.end() && value->is_string()) return report;
+  return Status::Io("the server's reply about " + name + " cannot be read",
+                    "check that the server and this program are of one version");
+}
+
+// The same with the value that its text stands for.
+Report WithType(Report report) {
+  const KeyInfo* key = server::FindKey(report.value("key", ""));
+  if (key != nullptr && !key->secret) {
+    report["value"] = Typed(*key, report["value"].get<std::string>());
+  }
+  return report;
+}
+
+// nullopt if no server answers, or it would hide the value.
 std::optional<Report> AskServer(Session& session, const ConfigFlags& flags) {
   const KeyInfo* key = server::FindKey(flags.key);
   if (key == nullptr || key->secret) return std::nullopt;
   const auto link = ServerLink::Open(session, flags.server);
   if (!link.ok() || !(*link)->running()) return std::nullopt;
-  const auto reply = (*link)->Call("GET", "/api/v1/admin/config/" + PercentEncoded(flags.key));
-  if (!reply.ok() || !reply->contains("value") || !(*reply)["value"].is_string()) {
-    return std::nullopt;
+  auto report = ServerValue(**link, flags.key);
+  if (!report.ok()) return std::nullopt;
+  (*report)["ok"] = true;
+  return std::move(*report);
+}
+
+// Every value that the running server shows.
+Result<Report> ServerValues(const ServerLink& link) {
+  ENGRAM_ASSIGN_OR_RETURN(const JsonTree all, link.Call("GET", "/api/v1/admin/config"));
+  Report values = Report::array();
+  const JsonTree config = all.value("config", JsonTree::object());
+  for (const auto& [name, text] : config.items()) {
+    ENGRAM_ASSIGN_OR_RETURN(Report value, ServerValue(link, name));
+    values.push_back(WithType(std::move(value)));
   }
-  Report report = *reply;
-  report["text"] = report["value"];
-  report["value"] = Typed(*key, report["text"].get<std::string>());
-  report["ok"] = true;
+  return values;
+}
+
+// As this invocation would start a server.
+Report OwnValues(const ConfigSet& config) {
+  Report values = Report::array();
+  for (const auto& [key, text] : config.All()) values.push_back(ValueReport(config, key, text));
+  return values;
+}
+
+Result<Report> ListValues(Session& session, const ConfigFlags& flags) {
+  ENGRAM_ASSIGN_OR_RETURN(const auto link, ServerLink::Open(session, flags.server));
+  const ConfigSet& config = link->config();
+  std::vector<std::string> warnings = config.Notes();
+  Report report = {{"ok", true},
+                   {"server", nullptr},
+                   {"file", config.file()},
+                   {"runtime_file", config.runtime_file()}};
+  Report values;
+  if (link->running()) {
+    auto asked = ServerValues(*link);
+    if (asked.ok()) {
+      values = std::move(*asked);
+      report["server"] = link->process()->pid();
+      report["file"] = link->server_config_file().value_or("");
+      warnings.clear();
+    } else {
+      warnings.push_back("these are not the values of the running server, process " +
+                         std::to_string(link->process()->pid()) + ": " + asked.status().message());
+    }
+  }
+  if (values.is_null()) values = OwnValues(config);
+  report["values"] = Report::array();
+  for (Report& value : values) {
+    const std::string key = value.value("key", "");
+    if (flags.section && !key.starts_with(*flags.section + ".")) continue;
+    report["values"].push_back(std::move(value));
+  }
+  report["warnings"] = std::move(warnings);
   return report;
 }
 
@@ -201,10 +306,8 @@ std::optional<Report> AskServer(Session& session, const ConfigFlags& flags) {
 
 int ConfigGet(Session& session, const ConfigFlags& flags) {
   Console& console = session.console();
-  if (auto report = AskServer(session, flags)) {
-    const std::string text = (*report)["text"].get<std::string>();
-    report->erase("text");
-    return PrintValue(console, *report, text);
+  if (const auto report = AskServer(session, flags)) {
+    return PrintValue(console, WithType(*report), (*report)["value"].get<std::string>());
   }
   auto config = ConfigSet::Load(ConfigInputs(session, flags.server));
   if (!config.ok()) return console.Fail(config.status());
@@ -223,28 +326,18 @@ int ConfigSetValue(Session& session, const ConfigFlags& flags) {
 
 int ConfigList(Session& session, const ConfigFlags& flags) {
   Console& console = session.console();
-  auto config = ConfigSet::Load(ConfigInputs(session, flags.server));
-  if (!config.ok()) return console.Fail(config.status());
-  Report values = Report::array();
-  for (const auto& [key, text] : config->All()) {
-    if (flags.section && !key.starts_with(*flags.section + ".")) continue;
-    values.push_back(ValueReport(*config, key, text));
-  }
-  if (values.empty()) {
+  const auto report = ListValues(session, flags);
+  if (!report.ok()) return console.Fail(report.status());
+  if ((*report)["values"].empty()) {
     return console.Fail(Status::NotFound("there is no section \"" + *flags.section + "\"",
                                          "`engram config list` shows them all"));
   }
-  const Report report = {{"ok", true},
-                         {"file", config->file()},
-                         {"runtime_file", config->runtime_file()},
-                         {"values", std::move(values)},
-                         {"warnings", config->Notes()}};
-  return PrintValue(console, report, ListText(report));
+  return PrintValue(console, *report, ListText(*report));
 }
 
 int ConfigPath(Session& session, const ConfigFlags& flags) {
   Console& console = session.console();
-  auto path = FileToChange(session, flags.server);
+  auto path = OwnFile(session, flags.server);
   if (!path.ok()) return console.Fail(path.status());
   const bool exists = Exists(FileSystem::Posix(), *path);
   return PrintValue(console, {{"ok", true}, {"path", *path}, {"exists", exists}}, *path);

@@ -29,6 +29,7 @@ struct StopFlags {
 struct StatusFlags {
   ServerFlags server;
   bool watch = false;
+  uint32_t wait_seconds = 0;  // for the server to be online
 };
 
 // Each returns the exit code.

@@ -49,7 +49,11 @@ void AddStopAndStatus(CLI::App& app, const GrammarHooks& hooks, ServerGrammarFla
   AddConfigFlag(status, &flags->status.server);
   AddPidFlag(status, &flags->status.server);
   status->add_flag("--watch", flags->status.watch, "Again and again, until interrupted");
-  hooks.example(status, "engram status --json");
+  status
+      ->add_option("--wait", flags->status.wait_seconds,
+                   "Seconds to wait for a server that is starting (default 0)")
+      ->check(CLI::Range(0u, 86'400u));
+  hooks.example(status, "engram status --json\n  engram start & engram status --wait 30");
   hooks.runs(status, [flags](Session& s) { return ServerStatus(s, flags->status); });
 }
 

@@ -56,6 +56,16 @@ StatusCode CodeOf(int status) {
   }
 }
 
+Result<ConfigSet> LoadReadable(ConfigSet::Inputs inputs) {
+  auto loaded = ConfigSet::Load(inputs);
+  if (loaded.ok() || loaded.status().os_errno() != EACCES || inputs.runtime_file == "") {
+    return loaded;
+  }
+  // Another user's server: what was set there at run time is not for us, where it is may be.
+  inputs.runtime_file = "";
+  return ConfigSet::Load(inputs);
+}
+
 }  // namespace
 
 ConfigSet::Inputs ConfigInputs(const Session& session, const ServerFlags& flags) {
@@ -77,23 +87,25 @@ ConfigSet::Inputs ConfigInputs(const Session& session, const ServerFlags& flags)
 }
 
 Result<std::unique_ptr<ServerLink>> ServerLink::Make(ConfigSet::Inputs inputs) {
-  auto loaded = ConfigSet::Load(inputs);
-  if (!loaded.ok() && loaded.status().os_errno() == EACCES && !inputs.runtime_file) {
-    // Another user's server: what was set there at run time is not for us, where it is may be.
-    inputs.runtime_file = "";
-    loaded = ConfigSet::Load(inputs);
-  }
-  if (!loaded.ok()) return loaded.status();
-  ConfigSet config = std::move(*loaded);
+  ENGRAM_ASSIGN_OR_RETURN(ConfigSet config, LoadReadable(inputs));
   ENGRAM_ASSIGN_OR_RETURN(const server::Source root, config.SourceOf("storage.data_root"));
   server::FoundServer found =
       server::FindServer(config.config(), /*any_root=*/root == server::Source::kDefault);
+  if (found.process != nullptr && found.data_root != config.config().storage.data_root) {
+    // What was set at run time lies in the data root that it was set for.
+    inputs.runtime_file = server::RuntimeFilePath(found.data_root);
+    ENGRAM_ASSIGN_OR_RETURN(config, LoadReadable(inputs));
+  }
   return std::unique_ptr<ServerLink>(new ServerLink(std::move(config), std::move(found)));
+}
+
+std::string ServerLink::data_root() const {
+  return running() ? found_.data_root : config_.config().storage.data_root;
 }
 
 Result<std::unique_ptr<ServerLink>> ServerLink::Open(Session& session, const ServerFlags& flags) {
   ENGRAM_ASSIGN_OR_RETURN(auto link, Make(ConfigInputs(session, flags)));
-  session.UseDataRoot(link->config_.config().storage.data_root);
+  session.UseDataRoot(link->data_root());
   return link;
 }
 
@@ -106,7 +118,7 @@ Result<std::unique_ptr<ServerLink>> ServerLink::OpenFor(Session& session) {
 Result<HttpReply> ServerLink::Send(const std::string& method, const std::string& target,
                                    const std::string& body, uint32_t deadline_ms) const {
   const server::Config config = config_.config();
-  return cli::Send({.address = ReachableAddress(config.server.http_bind),
+  return cli::Send({.address = ReachableAddress(found_.address),
                     .port = found_.record.http_port,
                     .method = method,
                     .target = target,

@@ -31,7 +31,8 @@ server::ConfigSet::Inputs ConfigInputs(const Session& session, const ServerFlags
 
 class ServerLink {
  public:
-  // Loads the configuration, sets the session's data root from it, looks for the server.
+  // Loads the configuration, looks for the server, sets the session's data root to the one that it
+  // serves, else to the configured one.
   static Result<std::unique_ptr<ServerLink>> Open(Session& session, const ServerFlags& flags);
   // For commands that keep the session's data root.
   static Result<std::unique_ptr<ServerLink>> OpenFor(Session& session);
@@ -42,6 +43,10 @@ class ServerLink {
   // Null if none runs.
   const server::ServerProcess* process() const { return found_.process.get(); }
   uint16_t port() const { return found_.record.http_port; }
+  // Of the server that was found, else as configured.
+  std::string data_root() const;
+  // The configuration file that the server read, "" if none; nullopt if that cannot be told.
+  const std::optional<std::string>& server_config_file() const { return found_.config_file; }
   // Why a pid file that is there does not count; "" if there is none.
   const std::string& stale() const { return found_.stale; }
 

@@ -1,5 +1,8 @@
 #include <poll.h>
 
+#include <algorithm>
+
+#include "base/clock.h"
 #include "cli/control_report.h"
 #include "cli/report_output.h"
 #include "cli/server_commands.h"
@@ -8,9 +11,9 @@
 namespace engram::cli {
 namespace {
 
-// An answer of any kind has to be there within a second.
-constexpr uint32_t kAliveDeadlineMs = 750;
-constexpr uint32_t kHealthDeadlineMs = 1500;
+// For all requests together: with what the control blocks take, an answer is there within a second.
+constexpr uint32_t kAnswersDeadlineMs = 700;
+constexpr int kWaitIntervalMs = 100;
 constexpr int kWatchIntervalMs = 2000;
 
 std::string SpaceQuery(const Session& session) {
@@ -24,38 +27,58 @@ void Complete(const JsonTree& from, Report* to) {
   }
 }
 
-// The server's own view: health, then what its scheduler says of each space.
-void AskServer(const Session& session, const ServerLink& link, Report* report) {
-  const auto health =
-      link.Send("GET", "/api/v1/system/health" + SpaceQuery(session), "", kHealthDeadlineMs);
-  JsonTree tree = health.ok() ? JsonTree::parse(health->body, nullptr, false) : JsonTree();
-  if (!tree.is_object()) {
-    (*report)["message"] = health.ok() ? ReplyError(*health).message() : health.status().message();
-    return;
+// Of several steps together.
+class Deadline {
+ public:
+  explicit Deadline(uint64_t ms) : end_ns_(Clock::System().MonotonicNs() + ms * 1'000'000) {}
+  uint32_t left_ms() const {
+    const uint64_t now_ns = Clock::System().MonotonicNs();
+    return now_ns >= end_ns_ ? 0 : static_cast<uint32_t>((end_ns_ - now_ns) / 1'000'000);
   }
-  (*report)["health"] = tree.value("status", "unknown");
-  for (const char* key : {"uptime_seconds", "checks"}) {
-    if (tree.contains(key)) (*report)[key] = tree[key];
-  }
-  Report spaces = tree.contains("spaces") ? tree["spaces"] : Report::array();
-  const auto migration =
-      link.Call("GET", "/api/v1/admin/migration" + SpaceQuery(session), nullptr, kHealthDeadlineMs);
-  if (migration.ok()) {
-    for (const char* key : {"dual_memory_types", "knobs"}) {
-      if (migration->contains(key)) (*report)[key] = (*migration)[key];
+
+ private:
+  const uint64_t end_ns_;
+};
+
+// What the server says at `target`. One that has no thread left to say it, or says so late, has not
+// answered: an error.
+struct Answer {
+  Status refusal;  // not OK: it does not tell us
+  JsonTree tree;
+};
+Result<Answer> Ask(const ServerLink& link, const std::string& target, const Deadline& deadline) {
+  ENGRAM_ASSIGN_OR_RETURN(const HttpReply reply,
+                          link.Send("GET", target, "", std::max(1u, deadline.left_ms())));
+  Answer answer{Status::Ok(), JsonTree::parse(reply.body, nullptr, /*allow_exceptions=*/false)};
+  // An unhealthy server says so with a 503 as well; the probe of the event loop has no body.
+  const bool has_object = answer.tree.is_object();
+  const bool told = reply.status == 200 || (has_object && !answer.tree.contains("error"));
+  if (!told) answer.refusal = ReplyError(reply);
+  if (!has_object) answer.tree = JsonTree::object();
+  if (answer.refusal.code() == StatusCode::kBusy) return answer.refusal;
+  return answer;
+}
+
+// Adds what the scheduler says of its spaces: to those that are there, and the others.
+void AddStates(const JsonTree& states, Report* spaces) {
+  for (const JsonTree& state : states) {
+    const auto same = std::find_if(spaces->begin(), spaces->end(), [&](const Report& space) {
+      return space.value("space", "-") == state.value("space", "");
+    });
+    if (same == spaces->end()) {
+      spaces->push_back(state);
+    } else {
+      Complete(state, &*same);
     }
-    for (Report& space : spaces) {
-      for (const JsonTree& state : migration->value("spaces", JsonTree::array())) {
-        if (state.value("space", "") == space.value("space", "-")) Complete(state, &space);
-      }
-    }
-  } else {
-    (*report)["message"] = migration.status().message();
   }
+}
+
+uint64_t MemoryCount(const Report& spaces) {
   uint64_t count = 0;
-  for (const Report& space : spaces) count += space.value("memories", uint64_t{0});
-  (*report)["memory_count"] = count;
-  (*report)["spaces"] = std::move(spaces);
+  for (const Report& space : spaces) {
+    count += space.value("memories", space.value("count", uint64_t{0}));
+  }
+  return count;
 }
 
 // Without the server's help.
@@ -66,10 +89,42 @@ void AskControlBlocks(Session& session, Report* report) {
     (*report)["message"] = "no control block could be read: " + blocks.status().message();
     return;
   }
-  uint64_t count = 0;
-  for (const Report& space : (*blocks)["spaces"]) count += space.value("count", uint64_t{0});
-  (*report)["memory_count"] = count;
+  (*report)["memory_count"] = MemoryCount((*blocks)["spaces"]);
   (*report)["spaces"] = std::move((*blocks)["spaces"]);
+}
+
+// The server's own view: health, then what its scheduler says of each space. An error if it does
+// not give it in time; nothing is in the report then.
+Status AskServer(Session& session, const ServerLink& link, const Deadline& deadline,
+                 Report* report) {
+  ENGRAM_ASSIGN_OR_RETURN(Answer alive, Ask(link, "/health/alive", deadline));
+  ENGRAM_TRY(alive.refusal);
+  ENGRAM_ASSIGN_OR_RETURN(Answer health,
+                          Ask(link, "/api/v1/system/health" + SpaceQuery(session), deadline));
+  ENGRAM_ASSIGN_OR_RETURN(Answer migration,
+                          Ask(link, "/api/v1/admin/migration" + SpaceQuery(session), deadline));
+  if (health.refusal.ok()) {
+    for (const char* key : {"uptime_seconds", "checks"}) {
+      if (health.tree.contains(key)) (*report)[key] = health.tree[key];
+    }
+    (*report)["spaces"] = health.tree.value("spaces", JsonTree::array());
+  } else {
+    AskControlBlocks(session, report);
+  }
+  (*report)["health"] = health.refusal.ok() ? health.tree.value("status", "unknown") : "unknown";
+  if (migration.refusal.ok()) {
+    for (const char* key : {"dual_memory_types", "knobs"}) {
+      if (migration.tree.contains(key)) (*report)[key] = migration.tree[key];
+    }
+    AddStates(migration.tree.value("spaces", JsonTree::array()), &(*report)["spaces"]);
+  }
+  for (const Answer* answer : {&migration, &health}) {
+    if (answer->refusal.ok()) continue;
+    (*report)["message"] = answer->refusal.message();
+    (*report)["hint"] = HintOf(answer->refusal);
+  }
+  (*report)["memory_count"] = MemoryCount((*report)["spaces"]);
+  return Status::Ok();
 }
 
 Status Unavailable(const ServerLink& link, const Status& alive) {
@@ -84,24 +139,20 @@ Status Unavailable(const ServerLink& link, const Status& alive) {
 }
 
 Report Observe(Session& session, const ServerLink& link) {
-  const server::Config config = link.config().config();
   Report report = {{"ok", false}, {"status", "offline"}, {"pid", nullptr}, {"port", nullptr}};
   report["process_running"] = link.running();
-  report["data_root"] = config.storage.data_root;
+  report["data_root"] = link.data_root();
   report["config"] = {{"path", link.config().file()}, {"warnings", link.config().Notes()}};
-  Status alive = Status::NotFound("");
+  Status answered = Status::NotFound("");
   if (link.running()) {
     report["pid"] = link.process()->pid();
     report["port"] = link.port();
-    const auto reply = link.Send("GET", "/health/alive", "", kAliveDeadlineMs);
-    alive = reply.ok() && reply->status != 200 ? ReplyError(*reply) : reply.status();
-    report["status"] = alive.ok() ? "online" : "unresponsive";
+    answered = AskServer(session, link, Deadline(kAnswersDeadlineMs), &report);
+    report["status"] = answered.ok() ? "online" : "unresponsive";
   }
-  if (alive.ok()) {
-    report["ok"] = true;
-    AskServer(session, link, &report);
-  } else {
-    report["error"] = ErrorObject(Unavailable(link, alive));
+  report["ok"] = answered.ok();
+  if (!answered.ok()) {
+    report["error"] = ErrorObject(Unavailable(link, answered));
     AskControlBlocks(session, &report);
   }
   return report;
@@ -137,6 +188,7 @@ std::string ServerText(const Report& report) {
         "\n  " + Shown(report["error"], "message") + "\n  hint: " + Shown(report["error"], "hint");
   }
   if (report.contains("message")) text += "\n  " + Shown(report, "message");
+  if (report.contains("hint")) text += "\n  hint: " + Shown(report, "hint");
   for (const Report& space : report.value("spaces", Report::array())) {
     text += "\n" + SpaceLine(space);
   }
@@ -144,20 +196,23 @@ std::string ServerText(const Report& report) {
 }
 
 // False when a signal came instead.
-bool SleepUntilNext() {
+bool Sleep(int milliseconds) {
   pollfd signal{CancelDescriptor(), POLLIN, 0};
-  return poll(&signal, 1, kWatchIntervalMs) == 0 && !CancelFlag().load();
+  return poll(&signal, 1, milliseconds) == 0 && !CancelFlag().load();
 }
 
 }  // namespace
 
 int ServerStatus(Session& session, const StatusFlags& flags) {
   Console& console = session.console();
+  const Deadline wait(flags.wait_seconds * 1000);
   while (true) {
     auto link = ServerLink::Open(session, flags.server);
     if (!link.ok()) return console.Fail(link.status());
-    const int code = PrintReport(console, Observe(session, **link), ServerText);
-    if (!flags.watch || !SleepUntilNext()) return code;
+    Report report = Observe(session, **link);
+    if (!IsTrue(report, "ok") && wait.left_ms() > 0 && Sleep(kWaitIntervalMs)) continue;
+    const int code = PrintReport(console, std::move(report), ServerText);
+    if (!flags.watch || !Sleep(kWatchIntervalMs)) return code;
   }
 }
 

@@ -92,7 +92,7 @@ class Server {
         listener_, Listener::Start(ListenerOptionsOf(config), router_, logger_,
                                    [this](const RequestRecord& record) { Record(record); }));
     scheduler_->SetHttpPort(listener_->port());
-    ENGRAM_TRY(claim_->Publish(listener_->port()));
+    ENGRAM_TRY(claim_->Publish(listener_->port(), config_.file()));
     listener_->Serve();  // whoever has an answer finds the pid file
     for (const std::string& note : config_.Notes()) logger_.Warning(note);
     MakeBootstrapSpaces(config);

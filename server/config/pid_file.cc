@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <charconv>
 #include <filesystem>
+#include <sstream>
 
 #include "server/config/paths.h"
 
@@ -18,10 +19,17 @@ namespace {
 
 constexpr char kProgramName[] = "engram";
 constexpr char kCommand[] = "start";
+constexpr char kLockFile[] = "LOCK";
 constexpr uint64_t kProcFileSizeBytesMax = 1 << 20;
+constexpr uint64_t kInfoSizeBytesMax = 16 << 10;
 
 std::string RootPidFile(const std::string& data_root) {
   return JoinPath(ControlFolder(data_root), "server.pid");
+}
+
+// Lines: pid, address, configuration file. They count for that process alone.
+std::string InfoFile(const std::string& data_root) {
+  return JoinPath(ControlFolder(data_root), "server.info");
 }
 
 std::string ProcPath(int32_t pid, const char* name) {
@@ -111,6 +119,34 @@ Result<PidRecord> ReadPidFile(const std::string& path) {
                             "remove it if no server runs");
 }
 
+// What the server said of itself; as `config` has it if it has not.
+void ReadInfo(const Config& config, FoundServer* found) {
+  found->address = config.server.http_bind;
+  const auto text = ReadFile(FileSystem::Posix(), InfoFile(found->data_root), kInfoSizeBytesMax);
+  if (!text.ok()) return;
+  std::istringstream lines(*text);
+  std::string pid, address, file;
+  std::getline(lines, pid);
+  std::getline(lines, address);
+  std::getline(lines, file);
+  if (pid != std::to_string(found->record.pid) || address.empty()) return;
+  found->address = std::move(address);
+  found->config_file = std::move(file);
+}
+
+// Calls `visit` with the path of each file that the process has open, until it returns false.
+template <typename Visit>
+void ForEachOpenFile(int32_t pid, const Visit& visit) {
+  std::error_code error;
+  std::filesystem::directory_iterator fds(ProcPath(pid, "fd"), error);
+  for (const auto end = std::filesystem::directory_iterator(); !error && fds != end;
+       fds.increment(error)) {
+    std::error_code gone;
+    const std::string target = std::filesystem::read_symlink(fds->path(), gone).string();
+    if (!gone && !visit(target)) return;
+  }
+}
+
 // Fills `found` if `file` names a living server that `accept` takes.
 template <typename Accept>
 bool Try(const std::string& file, const Accept& accept, FoundServer* found) {
@@ -124,7 +160,7 @@ bool Try(const std::string& file, const Accept& accept, FoundServer* found) {
     found->stale = WhyStale(file, *process);
     return false;
   }
-  *found = {*record, file, std::move(process), ""};
+  *found = {*record, file, std::move(process), "", "", "", std::nullopt};
   return true;
 }
 
@@ -136,7 +172,7 @@ bool NamesAnotherServer(const std::string& file) {
 
 // By way of a file that is created here and nowhere else: in a folder that others may write to,
 // what lies there already could lead anywhere.
-Status WritePidFile(const std::string& path, const std::string& text) {
+Status WriteForAll(const std::string& path, const std::string& text) {
   FileSystem& fs = FileSystem::Posix();
   const std::string temporary = path + "." + std::to_string(getpid()) + ".tmp";
   IgnoreError(fs.Unlink(temporary), "it need not be there");
@@ -190,15 +226,24 @@ bool ServerProcess::Serves(const std::string& data_root) const {
   std::error_code error;
   const std::string root = std::filesystem::canonical(data_root, error).string();
   if (error) return false;
-  std::filesystem::directory_iterator fds(ProcPath(pid_, "fd"), error);
-  if (error) return false;
-  for (const auto end = std::filesystem::directory_iterator(); fds != end; fds.increment(error)) {
-    std::error_code gone;
-    const std::string target = std::filesystem::read_symlink(fds->path(), gone).string();
-    if (!gone && target.starts_with(JoinPath(root, ""))) return true;
-    if (error) break;
-  }
-  return false;
+  bool serves = false;
+  ForEachOpenFile(pid_, [&](const std::string& path) {
+    serves = path.starts_with(JoinPath(root, ""));
+    return !serves;
+  });
+  return serves;
+}
+
+std::optional<std::string> ServerProcess::DataRoot() const {
+  const std::string lock = std::string("/") + kLockFile;
+  std::optional<std::string> root;
+  ForEachOpenFile(pid_, [&](const std::string& path) {
+    const std::string folder = path.ends_with(lock) ? ParentPath(path) : "";
+    // Of every data root: the folder above the one that ControlFolder() names.
+    if (!folder.empty() && ControlFolder(ParentPath(folder)) == folder) root = ParentPath(folder);
+    return !root;
+  });
+  return root;
 }
 
 bool ServerProcess::IsAlive() const { return descriptor_ >= 0 && !WaitForEnd(0); }
@@ -231,13 +276,22 @@ FoundServer FindServer(const Config& config, bool any_root) {
   const auto same_root = [&](const ServerProcess& process) {
     return any_root || process.Serves(config.storage.data_root);
   };
-  if (Try(RootPidFile(config.storage.data_root), anyone, &found)) return found;
-  Try(PidFilePath(config), same_root, &found);
+  const std::string& root = config.storage.data_root;
+  if (Try(RootPidFile(root), anyone, &found)) {
+    found.data_root = root;
+  } else if (Try(PidFilePath(config), same_root, &found)) {
+    found.data_root = any_root ? found.process->DataRoot().value_or(root) : root;
+  } else {
+    return found;
+  }
+  ReadInfo(config, &found);
   return found;
 }
 
 ServerClaim::ServerClaim(const Config& config, std::unique_ptr<FileLock> lock)
     : root_file_(RootPidFile(config.storage.data_root)),
+      info_file_(InfoFile(config.storage.data_root)),
+      address_(config.server.http_bind),
       pid_file_(PidFilePath(config)),
       pid_file_is_chosen_(!config.server.pid_file.empty()),
       lock_(std::move(lock)) {}
@@ -253,7 +307,7 @@ Result<std::unique_ptr<ServerClaim>> ServerClaim::Take(const Config& config) {
   }
   FileSystem& fs = FileSystem::Posix();
   ENGRAM_TRY(CreateDirectories(fs, ControlFolder(root)));
-  auto lock = fs.Lock(JoinPath(ControlFolder(root), "LOCK"), /*shared=*/false);
+  auto lock = fs.Lock(JoinPath(ControlFolder(root), kLockFile), /*shared=*/false);
   if (!lock.ok() && lock.status().code() == StatusCode::kBusy) {
     const auto record = ReadPidFile(RootPidFile(root));
     const std::string who = record.ok() ? " (process " + std::to_string(record->pid) + ", port " +
@@ -266,12 +320,17 @@ Result<std::unique_ptr<ServerClaim>> ServerClaim::Take(const Config& config) {
   return std::unique_ptr<ServerClaim>(new ServerClaim(config, std::move(*lock)));
 }
 
-Status ServerClaim::Publish(uint16_t http_port) {
+Status ServerClaim::Publish(uint16_t http_port, const std::string& config_file) {
+  std::error_code error;
+  const std::string file =
+      config_file.empty() ? "" : std::filesystem::absolute(config_file, error).string();
+  ENGRAM_TRY(
+      WriteForAll(info_file_, std::to_string(getpid()) + "\n" + address_ + "\n" + file + "\n"));
   const std::string text = std::to_string(getpid()) + ":" + std::to_string(http_port);
-  ENGRAM_TRY(WritePidFile(root_file_, text));
-  if (pid_file_is_chosen_) return WritePidFile(pid_file_, text);
+  ENGRAM_TRY(WriteForAll(root_file_, text));
+  if (pid_file_is_chosen_) return WriteForAll(pid_file_, text);
   if (!NamesAnotherServer(pid_file_)) {
-    IgnoreError(WritePidFile(pid_file_, text),
+    IgnoreError(WriteForAll(pid_file_, text),
                 "nobody asked for it, and the one below the data root is there");
   }
   return Status::Ok();
@@ -280,6 +339,8 @@ Status ServerClaim::Publish(uint16_t http_port) {
 void ServerClaim::Withdraw() {
   RemoveIfOwn(pid_file_);
   RemoveIfOwn(root_file_);
+  // The lock is still held: nobody else's can lie there.
+  IgnoreError(FileSystem::Posix().Unlink(info_file_), "it counts for this process alone");
 }
 
 }  // namespace engram::server

@@ -43,6 +43,8 @@ class ServerProcess {
   Identity identity() const { return identity_; }
   // Whether it has files below the data root open.
   bool Serves(const std::string& data_root) const;
+  // The data root that it has locked, without links; nullopt if that cannot be told.
+  std::optional<std::string> DataRoot() const;
   bool IsAlive() const;
   // kNotFound if it is gone; kFailedPrecondition unless identity() is kServer.
   Status Signal(int signal) const;
@@ -62,6 +64,12 @@ struct FoundServer {
   std::string file;                        // that names it; "" if there is none
   std::unique_ptr<ServerProcess> process;  // null: none of the files names a server of this root
   std::string stale;                       // why a file that is there does not count; "" if none is
+  // With a process only: what it serves and where it listens, by what it keeps itself, else as
+  // `config` has them.
+  std::string data_root;
+  std::string address;
+  // The configuration file that it read, "" if none; nullopt if that cannot be told.
+  std::optional<std::string> config_file;
 };
 // `any_root`: the pid file's server counts whatever data root it serves (nobody has named one).
 FoundServer FindServer(const Config& config, bool any_root);
@@ -78,16 +86,19 @@ class ServerClaim {
   ServerClaim(const ServerClaim&) = delete;
   ServerClaim& operator=(const ServerClaim&) = delete;
 
-  // Call when the port is open. Writes .engram/server.pid below the data root and the pid file. The
-  // default pid file is a courtesy: it stays as it is if it names another living server, and a
-  // failure to write it is none.
-  Status Publish(uint16_t http_port);
+  // Call when the port is open. Writes .engram/server.pid below the data root, server.info beside
+  // it (what the form of a pid file has no room for: the address, and `config_file`, "" if none was
+  // read), and the pid file. The default pid file is a courtesy: it stays as it is if it names
+  // another living server, and a failure to write it is none.
+  Status Publish(uint16_t http_port, const std::string& config_file);
   // Removes the files that are still this process's.
   void Withdraw();
 
  private:
   ServerClaim(const Config& config, std::unique_ptr<FileLock> lock);
   const std::string root_file_;
+  const std::string info_file_;
+  const std::string address_;
   const std::string pid_file_;
   const bool pid_file_is_chosen_;
   std::unique_ptr<FileLock> lock_;

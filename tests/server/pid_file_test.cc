@@ -102,6 +102,32 @@ TEST_F(PidFileTest, TheServerOfAnotherDataRootDoesNotCountUnlessNobodyNamedOne) 
   EXPECT_NE(FindServer(config_, true).process, nullptr);
 }
 
+TEST_F(PidFileTest, AServerOfNoNamedRootIsFoundWithTheRootThatItHasLocked) {
+  const std::string root = fs::canonical(config_.storage.data_root).string();
+  auto server = StartServer(root + "/.engram/LOCK");
+  Write(config_.server.pid_file, server->pid());
+  config_.storage.data_root = folder_.Join("engram-data");
+  EXPECT_EQ(FindServer(config_, true).data_root, root);
+  server.reset();
+  auto other = StartServer(folder_.Join("LOCK"));
+  Write(config_.server.pid_file, other->pid());
+  EXPECT_EQ(FindServer(config_, true).data_root, config_.storage.data_root) << "cannot be told";
+}
+
+TEST_F(PidFileTest, AddressAndConfigurationFileAreWhatTheServerSaidOfItself) {
+  auto server = StartServer();
+  Write(root_file(), server->pid());
+  config_.server.http_bind = "127.0.0.1";
+  EXPECT_EQ(FindServer(config_, false).address, "127.0.0.1");
+  EXPECT_EQ(FindServer(config_, false).config_file, std::nullopt);
+  const std::string file = ControlFolder(config_.storage.data_root) + "/server.info";
+  std::ofstream(file) << server->pid() << "\n::1\n/etc/engram.toml\n";
+  EXPECT_EQ(FindServer(config_, false).address, "::1");
+  EXPECT_EQ(FindServer(config_, false).config_file, "/etc/engram.toml");
+  std::ofstream(file) << server->pid() + 1 << "\n127.0.0.9\n\n";
+  EXPECT_EQ(FindServer(config_, false).address, "127.0.0.1") << "another process's";
+}
+
 TEST_F(PidFileTest, AServerThatHasTheDataRootOpenCountsByThePidFileAlone) {
   auto server = StartServer(config_.storage.data_root + "/.engram/LOCK");
   Write(config_.server.pid_file, server->pid());
@@ -163,7 +189,7 @@ TEST_F(PidFileTest, APlantedLinkIsReplacedNotFollowed) {
   fs::create_symlink(target, config_.server.pid_file + "." + std::to_string(getpid()) + ".tmp");
   auto claim = ServerClaim::Take(config_);
   ASSERT_TRUE(claim.ok());
-  ASSERT_TRUE((*claim)->Publish(1).ok());
+  ASSERT_TRUE((*claim)->Publish(1, "").ok());
   EXPECT_EQ(fs::file_size(target), 8u);
   EXPECT_FALSE(fs::is_symlink(config_.server.pid_file));
 }
@@ -171,7 +197,7 @@ TEST_F(PidFileTest, APlantedLinkIsReplacedNotFollowed) {
 TEST_F(PidFileTest, OneClaimAtATimeAndTheSecondLeavesTheFilesAlone) {
   auto claim = ServerClaim::Take(config_);
   ASSERT_TRUE(claim.ok()) << claim.status().ToString();
-  ASSERT_TRUE((*claim)->Publish(4711).ok());
+  ASSERT_TRUE((*claim)->Publish(4711, "").ok());
   auto second = ServerClaim::Take(config_);
   ASSERT_FALSE(second.ok());
   EXPECT_EQ(second.status().code(), StatusCode::kBusy);
@@ -188,7 +214,7 @@ TEST_F(PidFileTest, AClaimTakesOverWhatADeadServerLeftAndNotALivingOnes) {
   Write(config_.server.pid_file, 2147483646);
   auto claim = ServerClaim::Take(config_);
   ASSERT_TRUE(claim.ok());
-  ASSERT_TRUE((*claim)->Publish(1).ok());
+  ASSERT_TRUE((*claim)->Publish(1, "").ok());
   claim->reset();
   auto other = StartServer();
   Write(config_.server.pid_file, other->pid());
@@ -201,7 +227,7 @@ TEST_F(PidFileTest, AClaimTakesOverWhatADeadServerLeftAndNotALivingOnes) {
 TEST_F(PidFileTest, WithdrawingLeavesAFileThatIsSomeoneElsesByNow) {
   auto claim = ServerClaim::Take(config_);
   ASSERT_TRUE(claim.ok());
-  ASSERT_TRUE((*claim)->Publish(1).ok());
+  ASSERT_TRUE((*claim)->Publish(1, "").ok());
   Write(config_.server.pid_file, 1);
   (*claim)->Withdraw();
   EXPECT_TRUE(fs::exists(config_.server.pid_file));
