@@ -225,7 +225,10 @@ class Grammar {
     command->add_option("--source", m.source,
                         "Upstream data root or folder of wal-*.log files; without it the old "
                         "records of the space itself are converted");
-    command->add_option("--mode", m.mode, "offline (default) or online, with the server")
+    command
+        ->add_option("--mode", m.mode,
+                     "offline (default), or online: the running server does it, with the batch "
+                     "size, memory budget and rate limit that it has unless they are given here")
         ->check(CLI::IsMember({"offline", "online"}));
     command->add_flag("--dry-run", m.dry_run, "Predict, create and change nothing");
     command->add_flag("--resume", m.resume, "Continue from the checkpoint");

@@ -18,6 +18,11 @@ namespace {
 using plugin::Engine;
 using plugin::Job;
 
+// Of an offline migration.
+constexpr uint64_t kBatchSize = 1000;
+constexpr uint64_t kCheckpointInterval = 10'000;
+constexpr uint64_t kMemoryBudgetMb = 512;
+
 // One job on one space (or on all, for migrate): its report as JSON text.
 using SpaceJob = std::function<Result<std::string>(Engine&, const std::string& space, const Job&)>;
 
@@ -170,18 +175,18 @@ int MigrateDual(Session& session, const MigrateFlags& flags) {
   JobRunner runner(session,
                    {.tag = "migration",
                     .verb = flags.dry_run ? "dry run of the migration" : flags.mode + " migration",
-                    .batch_size = flags.batch_size,
-                    .memory_budget_mb = flags.memory_budget_mb,
-                    .rate_limit_per_second = flags.rate_limit});
+                    .batch_size = flags.batch_size.value_or(kBatchSize),
+                    .memory_budget_mb = flags.memory_budget_mb.value_or(kMemoryBudgetMb),
+                    .rate_limit_per_second = flags.rate_limit.value_or(0)});
   plugin::MigrateOptions options;
   options.source = flags.source;
   if (session.space_given()) options.space = session.space();
   options.flags = MigrateFlagBits(flags);
-  options.batch_size = flags.batch_size;
-  options.checkpoint_interval = flags.checkpoint_interval;
-  options.memory_budget_mb = flags.memory_budget_mb;
-  options.rate_limit_per_second = flags.rate_limit;
-  options.parallel_workers = flags.parallel_workers;
+  options.batch_size = flags.batch_size.value_or(kBatchSize);
+  options.checkpoint_interval = flags.checkpoint_interval.value_or(kCheckpointInterval);
+  options.memory_budget_mb = flags.memory_budget_mb.value_or(kMemoryBudgetMb);
+  options.rate_limit_per_second = flags.rate_limit.value_or(0);
+  options.parallel_workers = flags.parallel_workers.value_or(0);  // half the cores
   Result<Report> report =
       runner.Run(session.space(), [&](Engine& engine, const std::string&, const Job& job) {
         return engine.Migrate(options, job);

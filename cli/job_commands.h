@@ -9,6 +9,7 @@
 
 namespace engram::cli {
 
+// What is not given is the command's own default offline, and the server's setting online.
 struct MigrateFlags {
   std::optional<std::string> source;
   std::string mode = "offline";  // or "online"
@@ -16,11 +17,11 @@ struct MigrateFlags {
   bool resume = false;
   bool no_history_scan = false;
   bool snapshot = false;
-  uint64_t batch_size = 1000;
-  uint64_t checkpoint_interval = 10000;
-  uint64_t memory_budget_mb = 512;
-  uint64_t rate_limit = 0;        // 0: none
-  uint32_t parallel_workers = 0;  // 0: cores / 2, at least 1
+  std::optional<uint64_t> batch_size;
+  std::optional<uint64_t> checkpoint_interval;
+  std::optional<uint64_t> memory_budget_mb;
+  std::optional<uint64_t> rate_limit;  // 0: none
+  std::optional<uint32_t> parallel_workers;
 };
 struct VerifyFlags {
   std::optional<std::string> source;

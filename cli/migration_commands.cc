@@ -2,6 +2,8 @@
 
 #include <poll.h>
 
+#include <cstdlib>
+
 #include "cli/control_report.h"
 #include "cli/report_output.h"
 #include "cli/signals.h"
@@ -102,20 +104,6 @@ void JudgeQuarantine(Report* space) {
           "compact --finalize`"));
 }
 
-std::string ProgressLine(const Report& space) {
-  std::string line = TextOf(space, "space") + ": " + TextOf(space, "mode") + ", " +
-                     TextOf(space, "phase") + ", " +
-                     WithThousands(NumberOf(space, "remaining_old")) + " still old, " +
-                     WithThousands(NumberOf(space, "converted")) + " converted";
-  const auto rate = space.find("rate");
-  if (rate != space.end() && rate->is_number()) {
-    line += ", " + WithThousands(static_cast<uint64_t>(rate->get<double>())) + "/s";
-  }
-  const std::string reason = ThrottleReason(space);
-  if (!reason.empty()) line += ", held back: " + reason;
-  return line;
-}
-
 Status Failure(const Report& space) {
   std::string why = TextOf(space, "error");
   if (why.empty()) why = "the server's log says why";
@@ -136,8 +124,10 @@ Result<JsonTree> WatchUntilDone(Session& session, const ServerLink& link) {
     bool done = true;
     for (const Report& space : state["spaces"]) {
       if (TextOf(space, "phase") == "failed") return Failure(space);
-      done = done && IsDone(space, history_scan);
-      if (poll_count % kPollsPerLine == 0) session.console().Say(ProgressLine(space));
+      const bool space_done = IsDone(space, history_scan);
+      done = done && space_done;
+      if (!space_done && poll_count % kPollsPerLine == 0)
+        session.console().Say(SpaceProgressText(space));
     }
     if (done) return state;
     pollfd signal{CancelDescriptor(), POLLIN, 0};
@@ -151,12 +141,67 @@ Result<JsonTree> WatchUntilDone(Session& session, const ServerLink& link) {
   }
 }
 
+// Flags that have no meaning beside a server.
+Status CheckOnlineFlags(const MigrateFlags& flags) {
+  if (flags.source || flags.dry_run || flags.resume) {
+    return Status::InvalidArgument(
+        "--source, --dry-run and --resume belong to --mode offline",
+        "a server brings in what upstream left in its own data root by itself, and an online "
+        "migration goes on by itself after a restart");
+  }
+  if (flags.snapshot) {
+    return Status::InvalidArgument("--snapshot belongs to --mode offline",
+                                   "stop the server to take one: engram stop");
+  }
+  if (flags.parallel_workers) {
+    return Status::InvalidArgument(
+        "--parallel-workers belongs to --mode offline",
+        "a server converts beside its clients, on one thread; --rate-limit says how fast at most");
+  }
+  return Status::Ok();
+}
+
+Result<std::string> ServerValue(const ServerLink& link, const std::string& key) {
+  ENGRAM_ASSIGN_OR_RETURN(const JsonTree reply,
+                          link.Call("GET", "/api/v1/admin/config/" + key, nullptr));
+  return TextOf(reply, "value");
+}
+
+// What the server cannot do as asked, in place of a wait that never ends.
+Status CheckServerCan(const ServerLink& link, const MigrateFlags& flags) {
+  ENGRAM_ASSIGN_OR_RETURN(const std::string enabled, ServerValue(link, "migration.enabled"));
+  if (enabled == "false") {
+    return Status::FailedPrecondition(
+        "the server converts nothing in the background: its migration.enabled is false",
+        "set it to true and restart the server, or stop it and run the migration offline");
+  }
+  if (!flags.checkpoint_interval) return Status::Ok();
+  // Each batch is a commit that keeps its own place: more often than every batch there is none.
+  uint64_t batch_size = flags.batch_size.value_or(0);
+  if (!flags.batch_size) {
+    ENGRAM_ASSIGN_OR_RETURN(const std::string text, ServerValue(link, "migration.batch_size"));
+    batch_size = std::strtoull(text.c_str(), nullptr, 10);
+  }
+  if (*flags.checkpoint_interval >= batch_size) return Status::Ok();
+  return Status::FailedPrecondition(
+      "a server keeps its place with every batch, and a batch is " + std::to_string(batch_size) +
+          " nodes: that is more than --checkpoint-interval",
+      "give a --batch-size of at most " + std::to_string(*flags.checkpoint_interval));
+}
+
 // The knobs that were given, then the start.
 Status StartOnline(const Session& session, const ServerLink& link, const MigrateFlags& flags) {
   JsonTree knobs = JsonTree::object();
-  if (flags.rate_limit != 0) knobs["rate_limit"] = flags.rate_limit;
+  if (flags.rate_limit) knobs["rate_limit"] = *flags.rate_limit;
+  if (flags.batch_size) knobs["batch_size"] = *flags.batch_size;
+  if (flags.memory_budget_mb) knobs["memory_budget_mb"] = *flags.memory_budget_mb;
   if (flags.no_history_scan) knobs["history_scan"] = false;
-  if (!knobs.empty()) ENGRAM_TRY(link.Call("POST", kTarget, knobs, kChangeDeadlineMs).status());
+  for (const auto& [name, value] : knobs.items()) {
+    ENGRAM_TRY(link.Call("POST", "/api/v1/admin/config/migration." + name, {{"value", value}},
+                         kChangeDeadlineMs)
+                   .status()
+                   .WithContext("migration." + name));
+  }
   JsonTree start = {{"action", "online"}};
   if (session.space_given()) start["space"] = session.space();
   return link.Call("POST", kTarget, start, kChangeDeadlineMs).status();
@@ -199,15 +244,12 @@ int MigrationThrottle(Session& session, std::optional<uint64_t> rate_limit) {
 
 int MigrateOnline(Session& session, const MigrateFlags& flags) {
   Console& console = session.console();
-  if (flags.source || flags.dry_run || flags.resume) {
-    return console.FailUsage(Status::InvalidArgument(
-        "--source, --dry-run and --resume belong to --mode offline",
-        "a server brings in what upstream left in its own data root by itself, and an online "
-        "migration goes on by itself after a restart"));
-  }
+  const Status sensible = CheckOnlineFlags(flags);
+  if (!sensible.ok()) return console.FailUsage(sensible);
   auto link = RequireServer(session, "migrate-dual --mode online");
   if (!link.ok()) return console.Fail(link.status());
-  Status started = StartOnline(session, **link, flags);
+  Status started = CheckServerCan(**link, flags);
+  if (started.ok()) started = StartOnline(session, **link, flags);
   if (!started.ok()) return console.Fail(started);
   auto done = WatchUntilDone(session, **link);
   if (!done.ok()) return console.Fail(done.status());

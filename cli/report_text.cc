@@ -2,14 +2,17 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <map>
 #include <vector>
 
 #include "cli/console.h"
+#include "cli/progress_view.h"
 
 namespace engram::cli {
 namespace {
 
 constexpr size_t kListedMax = 20;
+constexpr size_t kSpacesInFullMax = 20;
 
 const Report& At(const Report& report, std::string_view key) {
   static const Report kNull;
@@ -155,6 +158,86 @@ std::string PerSpace(const Report& report, One&& one) {
   return WithoutLineEnd(text.empty() ? "no spaces" : text);
 }
 
+bool IsNumberBelow(const Report& value, double limit) {
+  return value.is_number() && value.get<double>() < limit;
+}
+
+// The migrator's settings; "" if they are not there.
+std::string KnobsText(const Report& knobs) {
+  if (!At(knobs, "paused").is_boolean()) return "";
+  std::string text = At(knobs, "paused") == Report(true) ? "paused" : "not paused";
+  text += IsNumberBelow(At(knobs, "rate_limit"), 1)
+              ? " | no rate limit"
+              : " | rate limit " + Number(knobs, "rate_limit") + " nodes/s";
+  return text + (At(knobs, "history_scan") == Report(false) ? " | no history scan" : "");
+}
+
+// How fast it goes and what holds it back; "" of a space at rest.
+std::string PaceText(const Report& space) {
+  std::string text;
+  const std::string phase = Number(space, "phase");
+  const Report& rate = At(space, "rate");
+  const bool rests = (phase == "off" || phase == "complete") && IsNumberBelow(rate, 1);
+  if (rate.is_number() && !rests) {
+    const Report& eta = At(space, "eta_seconds");
+    text = "rate " + WithThousands(static_cast<uint64_t>(std::max(0.0, rate.get<double>()))) +
+           " nodes/s | ETA " + (eta.is_number() ? DurationText(eta.get<double>()) : "unknown");
+  }
+  const Report& throttle = At(space, "throttle");
+  if (!At(throttle, "reason").is_string()) return text;
+  text += (text.empty() ? "" : " | ") + std::string("held back: ") + Number(throttle, "reason");
+  return text + (At(throttle, "since").is_string() ? " since " + Number(throttle, "since") : "");
+}
+
+std::string MigrationText(const Report& space, bool with_knobs) {
+  std::string text = "space " + Number(space, "space") + "\n";
+  text += Counters("", space,
+                   {{"mode", "mode"},
+                    {"phase", "phase"},
+                    {"converted", "converted"},
+                    {"remaining_old", "still old"},
+                    {"quarantined", "quarantined"}});
+  const std::string knobs = with_knobs ? KnobsText(space) : "";
+  for (const std::string& line : {PaceText(space), knobs}) {
+    if (!line.empty()) text += "  " + line + "\n";
+  }
+  const Report& error = At(space, "error");
+  return text + (error.is_string() ? "  error: " + Value(error) + "\n" : "");
+}
+
+// Whether there is more to say than what it has in common with others.
+bool IsUnderWay(const Report& space) {
+  const std::string phase = Number(space, "phase");
+  const Report& reason = At(At(space, "throttle"), "reason");
+  return (phase != "off" && phase != "complete" && phase != "tail") || !IsOk(space) ||
+         !At(space, "error").is_null() || (reason.is_string() && reason != Report("paused")) ||
+         !IsNumberBelow(At(space, "quarantined"), 1);
+}
+
+uint64_t Whole(const Report& value) {
+  return value.is_number_unsigned() ? value.get<uint64_t>() : 0;
+}
+
+// One line for all spaces that are in the same state.
+std::string TogetherText(const std::vector<const Report*>& spaces) {
+  struct Sums {
+    uint64_t spaces = 0, converted = 0, old = 0;
+  };
+  std::map<std::string, Sums> states;
+  for (const Report* space : spaces) {
+    Sums& sums = states["mode " + Number(*space, "mode") + " | phase " + Number(*space, "phase")];
+    ++sums.spaces;
+    sums.converted += Whole(At(*space, "converted"));
+    sums.old += Whole(At(*space, "remaining_old"));
+  }
+  std::string text;
+  for (const auto& [state, sums] : states) {
+    text += WithThousands(sums.spaces) + " more spaces: " + state + " | converted " +
+            WithThousands(sums.converted) + " | still old " + WithThousands(sums.old) + "\n";
+  }
+  return text.empty() ? text : text + "(--space shows one, --json all)\n";
+}
+
 }  // namespace
 
 std::string MigrateText(const Report& report) {
@@ -253,15 +336,31 @@ std::string CompactText(const Report& report) {
 }
 
 std::string StatusText(const Report& report) {
-  return PerSpace(report, [](const Report& space) {
-    return "space " + Number(space, "space") + "\n" +
-           Counters("", space,
-                    {{"mode", "mode"},
-                     {"phase", "phase"},
-                     {"converted", "converted"},
-                     {"remaining_old", "still old"},
-                     {"quarantined", "quarantined"}});
-  });
+  const std::string knobs = KnobsText(At(report, "knobs"));
+  const std::string head = knobs.empty() ? "" : "migrator: " + knobs + "\n";
+  const auto one = [&](const Report& space) { return MigrationText(space, knobs.empty()); };
+  const Report& spaces = At(report, "spaces");
+  if (!spaces.is_array() || spaces.size() <= kSpacesInFullMax) return head + PerSpace(report, one);
+  std::string in_full;
+  size_t in_full_count = 0;
+  std::vector<const Report*> others;
+  for (const Report& space : spaces) {
+    if (in_full_count < kSpacesInFullMax && IsUnderWay(space)) {
+      ++in_full_count;
+      in_full += one(space) + ErrorText(space);
+    } else {
+      others.push_back(&space);
+    }
+  }
+  return WithoutLineEnd(head + in_full + TogetherText(others));
+}
+
+std::string SpaceProgressText(const Report& space) {
+  std::string line = Number(space, "space") + ": " + Number(space, "mode") + ", " +
+                     Number(space, "phase") + ", " + Number(space, "remaining_old") +
+                     " still old, " + Number(space, "converted") + " converted";
+  const std::string pace = PaceText(space);
+  return pace.empty() ? line : line + " | " + pace;
 }
 
 std::string SpacesText(const Report& report) {

@@ -17,7 +17,10 @@ std::string SalvageText(const Report& report);
 std::string StateRollbackText(const Report& report);
 std::string ModesText(const Report& report);
 std::string CompactText(const Report& report);
+// The migration of each space; of many the ones with something to say, and the others together.
 std::string StatusText(const Report& report);
+// One line about one space of it.
+std::string SpaceProgressText(const Report& space);
 std::string SpacesText(const Report& report);  // a table, one line a space
 // "key: value" lines, for reports without a text of their own.
 std::string PlainText(const Report& report);

@@ -2,10 +2,12 @@
 """The commands around a running server: start, stop, status, config, and memory, space, verify through it."""
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 import unittest
 
@@ -27,12 +29,15 @@ class ServerCliTest(harness.StoreTest):
         self.addCleanup(server.close)
         return server
 
-    def engram(self, *arguments, env=None, timeout=60, stdin=None, root=None):
-        environment = {**self.server.environment(), **(env or {})}
+    def engram(self, *arguments, root=None, **options):
+        return self.engram_anywhere(*arguments, "--data-root", root or self.root, **options)
+
+    def engram_anywhere(self, *arguments, env=None, timeout=60, stdin=None):
+        """As an operator who names no data root."""
         process = subprocess.run(
-            [str(harness.BINARIES / "engram"), *map(str, arguments), "--data-root",
-             str(root or self.root)], capture_output=True, text=True, env=environment,
-            timeout=timeout, input=stdin)
+            [str(harness.BINARIES / "engram"), *map(str, arguments)], capture_output=True,
+            text=True, env={**self.server.environment(), **(env or {})}, timeout=timeout,
+            input=stdin, cwd=self.home)
         return harness.Result(process)
 
     def status(self, **options):
@@ -165,6 +170,57 @@ class ServerCliTest(harness.StoreTest):
         self.assertEqual(status["spaces"][0]["count"], 5)
         self.assertIn("is gone", status["error"]["message"])
 
+    def test_the_data_root_is_the_servers_also_where_nobody_names_it(self):
+        self.start()
+        self.server.put("a", "one")
+        self.server.knobs(paused=True)
+        time.sleep(1.2)
+        live = self.engram_anywhere("status", "--json").json
+        self.assertEqual((live["status"], live["data_root"]), ("online", str(self.root)))
+        os.kill(self.server.process.pid, signal.SIGSTOP)
+        stopped = self.engram_anywhere("status", "--json").json
+        self.assertEqual((stopped["status"], stopped["data_root"], stopped["memory_count"]),
+                         ("unresponsive", str(self.root), 1), stopped)
+        migration = self.engram_anywhere("migrate-dual", "status", "--json")
+        self.assertEqual((migration.code, migration.json["spaces"][0]["paused"]), (0, True),
+                         migration)
+
+    def test_the_commands_find_a_server_that_listens_elsewhere_by_its_command_line(self):
+        for address in ("127.0.0.2", "::1"):
+            process = subprocess.Popen(
+                [str(harness.BINARIES / "engram"), "start", "--json", "--port", "0", "--bind",
+                 address, "--data-root", str(self.root)], stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL, text=True, env=self.server.environment())
+            try:
+                started = json.loads(process.stdout.readline())
+                if address == "::1" and not started["ok"]:
+                    continue  # a machine without IPv6
+                for result in (self.engram("status", "--json"),
+                               self.engram_anywhere("status", "--json"),
+                               self.engram("config", "set", FLAG, "true", "--json"),
+                               self.engram("migrate-dual", "status", "--json")):
+                    self.assertEqual(result.code, 0, f"{address}: {result}")
+                self.assertEqual(self.engram("stop").code, 0)
+                self.assertFalse((self.root / ".engram" / "server.info").exists())
+            finally:
+                process.kill()
+                process.communicate()
+
+    def test_wait_ends_when_the_server_is_online_or_the_time_is_over(self):
+        began = time.monotonic()
+        self.assertEqual(self.engram("status", "--wait", "1").code, 1)
+        self.assertGreaterEqual(time.monotonic() - began, 1)
+        self.server.start(wait=False)
+        waited = self.engram("status", "--wait", "30", "--json")
+        self.assertEqual((waited.code, waited.json["status"]), (0, "online"), waited)
+
+    def test_without_the_key_status_says_what_to_set(self):
+        self.server = self.new_server(ENGRAM_SERVER_API_KEY="k-123")
+        self.start()
+        result = self.engram("status", "--json", env={"ENGRAM_SERVER_API_KEY": ""})
+        self.assertEqual((result.code, result.json["health"]), (0, "unknown"), result)
+        self.assertIn("server.api_key", result.json["hint"])
+
     def test_another_user_gets_an_answer_without_what_is_private(self):
         if os.geteuid() != 0 or shutil.which("setpriv") is None:
             self.skipTest("needs root, to become someone else")
@@ -257,6 +313,19 @@ class ServerCliTest(harness.StoreTest):
         self.server.process.wait(5)
         self.assertEqual(len(self.memories(view="memory")), 1)
 
+    def test_the_lines_of_the_readme_work_as_they_stand(self):
+        readme = (harness.ROOT / "README.md").read_text()
+        lines = re.search(r"```sh\n(engram start .*?)```", readme, re.S)[1]
+        env = {**self.server.environment(), "ENGRAM_HTTP_PORT": str(self.server.port),
+               "PATH": f"{harness.BINARIES}:{os.environ['PATH']}"}
+        self.addCleanup(self.engram, "stop", "--force")
+        done = subprocess.run(["sh", "-e", "-c", lines.replace("/var/lib/engram", str(self.root))],
+                              capture_output=True, text=True, env=env, cwd=self.home, timeout=60)
+        self.assertEqual(done.returncode, 0, done)
+        for value in ("true", "false"):
+            self.assertIn(f"{FLAG} = {value} in the running server", done.stderr)
+        self.assertFalse((self.home / ".config").exists())
+
     # --- config ---
 
     def test_config_set_takes_effect_at_once_and_survives(self):
@@ -291,6 +360,51 @@ class ServerCliTest(harness.StoreTest):
         self.assertEqual((result.code, result.json["effect"]), (0, "at the next start"), result)
         self.assertEqual(config.read_text(), "[server]\nconnections_max = 50 # few\n")
 
+    def test_what_needs_a_restart_goes_to_the_file_that_the_server_reads(self):
+        self.server = self.new_server(config="[server]\nconnections_max = 100\n")
+        self.start()
+        result = self.engram("config", "set", "server.connections_max", "50", "--json")
+        self.assertEqual((result.code, result.json["written_to"], result.json["note"]),
+                         (0, str(self.server.config), None), result)
+        self.assertEqual(self.server.config.read_text(), "[server]\nconnections_max = 50\n")
+        self.assertFalse((self.home / ".config").exists())
+        other = self.folder / "other.toml"
+        other.write_text("")
+        result = self.engram("config", "set", "server.connections_max", "60", "--config", other,
+                             "--json")
+        self.assertEqual(result.json["written_to"], str(other))
+        self.assertIn(f"reads {self.server.config}", result.json["note"])
+
+    def test_without_a_server_a_key_of_run_time_says_that_no_server_has_it(self):
+        result = self.engram("config", "set", FLAG, "true")
+        self.assertEqual(result.code, 0, result)
+        self.assertIn(f"in {self.home}/.config/engram/config.toml; takes effect at the next start",
+                      result.err)
+        self.assertIn(f"no running server was found for the data root {self.root}", result.err)
+        self.assertIn("engram status --wait", result.err)
+        restart = self.engram("config", "set", "server.connections_max", "50", "--json")
+        self.assertIsNone(restart.json["note"])
+
+    def test_config_list_shows_what_the_server_has(self):
+        self.server = self.new_server(ENGRAM_FEATURES_DUAL_MEMORY_TYPES="true",
+                                      ENGRAM_SERVER_API_KEY="k-123")
+        self.start()
+        own = {"ENGRAM_FEATURES_DUAL_MEMORY_TYPES": ""}
+        listed = self.engram("config", "list", "--json", env=own)
+        self.assertEqual((listed.code, listed.json["server"]), (0, self.server.process.pid))
+        values = {value["key"]: value for value in listed.json["values"]}
+        self.assertEqual((values[FLAG]["value"], values[FLAG]["source"]), (True, "environment"))
+        self.assertEqual((values["server.http_port"]["value"], values["server.http_port"]["source"]),
+                         (self.server.port, "command line"))
+        self.assertNotIn("k-123", listed.out)
+        text = self.engram("config", "list", "--section", "features", env=own).out
+        self.assertIn(f"# of the running server, process {self.server.process.pid}\n", text)
+        self.assertIn("dual_memory_types = true  # environment\n", text)
+        refused = self.engram("config", "list", "--json",
+                              env={**own, "ENGRAM_SERVER_API_KEY": ""}).json
+        self.assertIsNone(refused["server"])
+        self.assertIn("not the values of the running server", refused["warnings"][-1])
+
     def test_the_api_key_of_the_configuration_is_sent(self):
         config = self.folder / "engram.toml"
         self.server = self.new_server(config='[server]\napi_key = "k-123"\n')
@@ -324,6 +438,46 @@ class ServerCliTest(harness.StoreTest):
         self.assertEqual(done.code, 0, done)
         space = done.json["spaces"][0]
         self.assertEqual((space["mode"], space["remaining_old"]), ("dual", 0))
+
+    def test_an_online_migration_takes_its_flags_or_refuses_them(self):
+        self.start()
+        self.server.put("a", "one")
+        self.server.knobs(rate_limit=5)
+        # The line of the migration utilities' specification.
+        done = self.engram("migrate-dual", "--mode", "online", "--batch-size", "700",
+                           "--checkpoint-interval", "10000", "--memory-budget-mb", "33",
+                           "--rate-limit", "0", "--json", timeout=120)
+        self.assertEqual(done.code, 0, done)
+        knobs = done.json["knobs"]
+        self.assertEqual((knobs["batch_size"], knobs["memory_budget_mb"], knobs["rate_limit"]),
+                         (700, 33, 0))
+        for flags, code, says in ((["--parallel-workers", "3"], 2, "--parallel-workers"),
+                                  (["--snapshot"], 2, "--snapshot"),
+                                  (["--checkpoint-interval", "99"], 1, "700 nodes")):
+            refused = self.engram("migrate-dual", "--mode", "online", *flags, "--json", timeout=20)
+            self.assertEqual(refused.code, code, refused)
+            self.assertIn(says, refused.json["error"]["message"])
+
+    def test_an_online_migration_without_the_migrator_is_refused(self):
+        self.server = self.new_server(config="[migration]\nenabled = false\n")
+        self.start()
+        self.server.put("a", "one")
+        refused = self.engram("migrate-dual", "--mode", "online", "--json", timeout=20)
+        self.assertEqual(refused.code, 1, refused)
+        self.assertIn("migration.enabled", refused.json["error"]["message"])
+
+    def test_people_read_what_the_knobs_are(self):
+        self.start()
+        self.server.put("a", "one")
+        self.assertIn("not paused | rate limit 5,000 nodes/s",
+                      self.engram("migrate-dual", "throttle", "--rate-limit", "5000").err)
+        self.assertIn("migrator: paused | ", self.engram("migrate-dual", "pause").err)
+        self.server.flag(True)
+        self.assertIn("held back: paused since 2", self.engram("migrate-dual", "status").err)
+        time.sleep(1.2)
+        os.kill(self.server.process.pid, signal.SIGSTOP)
+        self.assertIn("  paused | rate limit 5,000 nodes/s",
+                      self.engram("migrate-dual", "status").err)
 
     def test_an_interrupted_watch_leaves_the_migration_to_the_server(self):
         self.start()
@@ -379,6 +533,15 @@ class ServerCliTest(harness.StoreTest):
             else:
                 self.assertEqual(online.out, offline.out, form)
 
+    def test_where_nobody_names_a_space_the_servers_own_default_is_pointed_at(self):
+        self.server = self.new_server(config='[memory_spaces]\ndefault_space = "tenant-x"\n')
+        self.start()
+        self.server.put("a", "one")
+        missed = self.engram("memory", "get", "a", "--json")
+        self.assertEqual(missed.code, 1, missed)
+        self.assertIn("--space=tenant-x", missed.json["error"]["hint"])
+        self.assertEqual(self.engram("memory", "get", "a", "--space", "tenant-x").code, 0)
+
     def test_deletes_and_long_lists_go_through_the_server(self):
         self.start()
         lines = "".join(json.dumps({"id": f"m{i:05}", "embedding": [i / 3000] * 768}) + "\n"
@@ -414,17 +577,57 @@ class ServerCliTest(harness.StoreTest):
 
 
 class HungServerTest(harness.StoreTest):
+    def stand_in(self):
+        """A process that passes for a server."""
+        program = self.folder / "engram"
+        shutil.copy("/bin/sh", program)
+        process = subprocess.Popen([program, "-c", "read x", "start"], stdin=subprocess.PIPE)
+        self.addCleanup(process.communicate)
+        return process.pid
+
+    def test_an_event_loop_that_lives_before_handlers_that_hang_is_unresponsive(self):
+        server = Server(self.folder, self.root)
+        self.addCleanup(server.close)
+        server.start()
+        server.put("a", "one")
+        server.stop()
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+        hanging = []
+
+        def serve():
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                if b"GET /health/alive " in connection.recv(4096):
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 18\r\n\r\n"
+                                       b'{"status":"alive"}')
+                    connection.close()
+                else:
+                    hanging.append(connection)
+
+        threading.Thread(target=serve, daemon=True).start()
+        (self.root / ".engram" / "server.pid").write_text(
+            f"{self.stand_in()}:{listener.getsockname()[1]}")
+        began = time.monotonic()
+        result = harness.engram("status", "--json", "--data-root", self.root)
+        self.assertLess(time.monotonic() - began, 1.0)
+        listener.shutdown(socket.SHUT_RDWR)
+        for connection in hanging:
+            connection.close()
+        self.assertEqual(len(hanging), 1, "the probe was answered, the next request was not")
+        self.assertEqual((result.code, result.json["status"], result.json["memory_count"]),
+                         (1, "unresponsive", 1), result)
+
     def test_a_port_that_takes_connections_and_answers_nothing_hangs_no_command(self):
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             listener.listen(16)
-            program = self.folder / "engram"
-            shutil.copy("/bin/sh", program)
-            process = subprocess.Popen([program, "-c", "read x", "start"], stdin=subprocess.PIPE)
-            self.addCleanup(process.communicate)
             (self.root / ".engram").mkdir()
             (self.root / ".engram" / "server.pid").write_text(
-                f"{process.pid}:{listener.getsockname()[1]}")
+                f"{self.stand_in()}:{listener.getsockname()[1]}")
             for arguments, limit in ((["status"], 1.0), (["migrate-dual", "status"], 1.5),
                                      (["migrate-dual", "pause"], 15), (["stop", "--force"], 40)):
                 began = time.monotonic()
