@@ -259,29 +259,39 @@ Status WriteRuntimeFile(const std::string& path, const Layer& runtime) {
 }  // namespace
 
 Status ConfigSet::SetRuntime(std::string_view key, std::string_view value) {
-  const std::string name(key);
-  ENGRAM_TRY(Get(key).status());
-  const KeyInfo& info = *FindKey(key);
-  ENGRAM_TRY(CheckChangeable(info));
-  ENGRAM_ASSIGN_OR_RETURN(std::string canonical, Canonical(info, value));
+  return SetRuntime(Changes{{std::string(key), std::string(value)}});
+}
+
+Status ConfigSet::SetRuntime(const Changes& changes) {
+  if (changes.empty()) return Status::Ok();
+  Changes canonical;
+  for (const auto& [name, value] : changes) {
+    ENGRAM_TRY(Get(name).status());
+    const KeyInfo& info = *FindKey(name);
+    ENGRAM_TRY(CheckChangeable(info));
+    ENGRAM_ASSIGN_OR_RETURN(std::string text, Canonical(info, value));
+    canonical.emplace_back(name, std::move(text));
+  }
   MutexLock changing(state_->changing);
   Layer runtime;
   {
     MutexLock lock(state_->mutex);
-    const Value& now = state_->values.at(name);
-    if (now.source > Source::kRuntime) {
-      return Status::FailedPrecondition(
-          name + " is fixed by " + now.origin + ", which wins over what is set at run time",
-          "start the server without it to change the key while it runs");
-    }
     runtime = state_->runtime;
+    for (auto& [name, text] : canonical) {
+      const Value& now = state_->values.at(name);
+      if (now.source > Source::kRuntime) {
+        return Status::FailedPrecondition(
+            name + " is fixed by " + now.origin + ", which wins over what is set at run time",
+            "start the server without it to change the key while it runs");
+      }
+      runtime[name] = {std::move(text), Source::kRuntime, state_->runtime_file};
+    }
   }
-  runtime[name] = {std::move(canonical), Source::kRuntime, state_->runtime_file};
   if (!state_->runtime_file.empty()) {
     ENGRAM_TRY(WriteRuntimeFile(state_->runtime_file, runtime));
   }
   MutexLock lock(state_->mutex);
-  state_->values[name] = runtime[name];
+  for (const auto& [name, text] : canonical) state_->values[name] = runtime[name];
   state_->runtime = std::move(runtime);
   state_->Fill();
   return Status::Ok();

@@ -121,6 +121,9 @@ class ConfigSet {
   // folder) before it counts. kFailedPrecondition if a higher level fixes it (says which) or the
   // key needs a restart; kInvalidArgument for a bad value; kNotFound for an unknown key.
   Status SetRuntime(std::string_view key, std::string_view value);
+  // Several keys as one change: all of them, or none and the first refusal.
+  using Changes = std::vector<std::pair<std::string, std::string>>;  // key, value
+  Status SetRuntime(const Changes& changes);
 
   // Reads the files again (SIGHUP). Keys that may change while the server runs take their new
   // values; the names of those that changed are returned. A changed key that needs a restart keeps

@@ -273,6 +273,22 @@ TEST_F(ConfigTest, KeysThatNeedARestartAreRefusedAtRunTime) {
   EXPECT_FALSE(std::filesystem::exists(RuntimeFilePath(root())));
 }
 
+TEST_F(ConfigTest, SeveralKeysAreOneChangeOrNone) {
+  inputs_.command_line = {{"migration.history_scan", "true"}};
+  ConfigSet set = Load();
+  EXPECT_EQ(set.SetRuntime({{"migration.paused", "true"}, {"migration.rate_limit", "99999999999"}})
+                .code(),
+            StatusCode::kInvalidArgument);
+  EXPECT_EQ(
+      set.SetRuntime({{"migration.paused", "true"}, {"migration.history_scan", "false"}}).code(),
+      StatusCode::kFailedPrecondition);
+  EXPECT_FALSE(set.config().migration.paused);
+  EXPECT_FALSE(std::filesystem::exists(RuntimeFilePath(root())));
+  ASSERT_TRUE(set.SetRuntime({{"migration.paused", "true"}, {"migration.rate_limit", "9"}}).ok());
+  EXPECT_TRUE(Load().config().migration.paused);
+  EXPECT_EQ(Load().config().migration.rate_limit, 9u);
+}
+
 TEST_F(ConfigTest, AValueThatCannotBeKeptDoesNotCount) {
   std::filesystem::create_directories(root());
   std::ofstream(root() + "/.engram") << "a file where the folder should be";
