@@ -19,6 +19,9 @@ constexpr float kDefaultConfidence = 0.7f;
 constexpr float kDefaultImportance = 0.5f;
 constexpr float kDecayRate = 0.05f;  // of upstream's episodes
 constexpr size_t kRandomDigits = 24;
+// A target of 16 KB holds two of them and a query.
+constexpr size_t kIdInPathBytesMax = 4096;
+constexpr std::string_view kRouteWords[] = {"recall", "recognize", "remember", "search"};
 
 std::string_view ContentKey(MemoryForm form) {
   return form == MemoryForm::kEpisode ? "what" : "content";
@@ -80,11 +83,38 @@ Refused TakeContent(MemoryForm form, MemoryBody* body, NewMemory* out) {
   return std::nullopt;
 }
 
+size_t SizeInPath(std::string_view id) {
+  size_t size = 0;
+  for (const char c : id) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == '-' || c == '.' || c == '_' || c == '~';
+    size += plain ? 1 : 3;
+  }
+  return size;
+}
+
+// What is stored under an id is read and deleted under it: /api/v1/memories/{id}.
+Refused CheckReachable(std::string_view id) {
+  for (const std::string_view word : kRouteWords) {
+    if (id != word) continue;
+    return InvalidInput(
+        "Field 'id' is '" + std::string(id) + "', which is a route below /api/v1/memories.",
+        "Send another 'id', or leave it out.");
+  }
+  const size_t size = SizeInPath(id);
+  if (size <= kIdInPathBytesMax) return std::nullopt;
+  return InvalidInput(
+      "Field 'id' takes " + std::to_string(size) + " bytes in a path, at most 4096 are allowed.",
+      "Send a shorter 'id': 4096 letters and digits, or 1365 bytes that are "
+      "percent-encoded.");
+}
+
 Refused TakeId(MemoryForm form, MemoryBody* body, NewMemory* out) {
   if (body->id && body->id->empty()) {
     return InvalidInput("Field 'id' is empty.", "Leave 'id' out, or send one that names it.");
   }
   if (body->id) {
+    if (auto refused = CheckReachable(*body->id)) return refused;
     out->id = std::move(*body->id);
     return std::nullopt;
   }

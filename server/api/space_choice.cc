@@ -75,6 +75,14 @@ OrRefusal<std::string> ChooseSpace(const Request& request, const BodySpace& body
   return *from_body ? **from_body : default_space;
 }
 
+OrRefusal<std::optional<std::string>> NamedSpace(const Request& request) {
+  auto named = ChooseSpace(request, {}, "");
+  if (!named) return Refuse(std::move(named.error()));
+  std::optional<std::string> space;
+  if (!named->empty()) space = std::move(*named);
+  return space;
+}
+
 Response NotHereYet(std::string_view id) {
   Response response = ErrorResponse(
       503, "MEMORY_CLUSTER_UNAVAILABLE",

@@ -28,6 +28,9 @@ OrRefusal<std::string> ChooseSpace(const Request& request, const BodySpace& body
                                    const std::string& default_space,
                                    SpaceOrder order = SpaceOrder::kHeaderFirst);
 
+// As above for what is of all spaces unless one is named: nullopt without a name.
+OrRefusal<std::optional<std::string>> NamedSpace(const Request& request);
+
 // 503 with Retry-After: the id may still come in with what upstream left. For handlers that have
 // looked at `arriving` before they looked for the id: an id that comes in last is then never a 404.
 Response NotHereYet(std::string_view id);

@@ -1,9 +1,11 @@
 // Server-sent events: the migration's progress, and what the open spaces' own counters show.
 #include <map>
+#include <utility>
 
 #include "base/rfc3339.h"
 #include "server/api/context.h"
 #include "server/api/migration_text.h"
+#include "server/api/space_choice.h"
 
 namespace engram::server {
 namespace {
@@ -81,29 +83,36 @@ class MigrationStream final : public Stream {
   std::map<std::string, json> sent_;
 };
 
-// One event for each look at a space that was written to meanwhile: how many writes, how many
-// memories there are now.
+// One event for each look at a space that was written to meanwhile: how many writes of any kind,
+// how many memories there are now.
 class WritesStream final : public Stream {
  public:
-  WritesStream(const ApiContext& context, std::string space, const char* event)
-      : Stream(context.clock), spaces_(context.spaces), space_(std::move(space)), event_(event) {}
+  // `fewer`: the event's name when there are fewer memories than at the look before.
+  WritesStream(const ApiContext& context, std::string space, const char* event, const char* fewer)
+      : Stream(context.clock),
+        spaces_(context.spaces),
+        space_(std::move(space)),
+        event_(event),
+        fewer_(fewer) {}
 
  protected:
   void Add(uint64_t, std::string* out) override {
+    const bool first = !std::exchange(looked_, true);
     const SpaceHandle space = spaces_.FindOpen(space_);
     if (space == nullptr) return;
     const uint64_t writes = space->writes.load();
     const int64_t life = space->opened_at_unix_ns.load();
-    if (life != life_) {
-      life_ = life;
-      seen_ = life_seen_ ? 0 : writes;
-      life_seen_ = true;
-    }
-    if (writes == seen_) return;
+    // What was written before the stream began is not its business; an opening counts anew.
+    if (life_ != life) seen_ = first ? writes : 0;
+    life_ = life;
+    if (writes == seen_ && !first) return;
     const auto figures = space->space->Figures();
     if (!figures.ok()) return;
-    Send(event_,
-         {{"event_type", event_},
+    const char* event = figures->count < memories_ ? fewer_ : event_;
+    memories_ = figures->count;
+    if (writes == seen_) return;
+    Send(event,
+         {{"event_type", event},
           {"memory_space_id", space_},
           {"writes", writes - seen_},
           {"memories", figures->count},
@@ -117,9 +126,11 @@ class WritesStream final : public Stream {
   SpaceRegistry& spaces_;
   const std::string space_;
   const char* const event_;
+  const char* const fewer_;
   uint64_t seen_ = 0;
-  int64_t life_ = 0;
-  bool life_seen_ = false;
+  uint64_t memories_ = 0;
+  int64_t life_ = 0;  // of the space when it was looked at
+  bool looked_ = false;
 };
 
 // `progress` every ten seconds: Episodes, Concepts and the bindings between them.
@@ -161,27 +172,37 @@ Response Streaming(std::shared_ptr<EventSource> events) {
 }  // namespace
 
 void AddStreamRoutes(const ApiContext& context, Router* router) {
-  const std::string default_space = context.config.config().memory_spaces.default_space;
-  const auto space_of = [default_space](const Request& request) {
-    return std::string(request.Query("space").value_or(default_space));
-  };
   const auto add = [&](const char* pattern, Handler handler) {
     router->Add({Method::kGet, pattern, Execution::kInline, Guard::kRead, std::move(handler)});
   };
   add("/api/v1/stream/migration", [context](const Request& request) {
-    std::optional<std::string> space;
-    if (const auto named = request.Query("space")) space = std::string(*named);
-    return Streaming(std::make_shared<MigrationStream>(context, std::move(space)));
+    auto space = NamedSpace(request);
+    if (!space) return ToResponse(space.error());
+    return Streaming(std::make_shared<MigrationStream>(context, std::move(*space)));
   });
-  add("/api/v1/stream/activities", [context, space_of](const Request& request) {
-    return Streaming(std::make_shared<WritesStream>(context, space_of(request), "storage"));
-  });
-  add("/api/v1/stream/memories", [context, space_of](const Request& request) {
-    return Streaming(std::make_shared<WritesStream>(context, space_of(request), "formation"));
-  });
-  add("/api/v1/stream/consolidation", [context, space_of](const Request& request) {
-    return Streaming(std::make_shared<ConsolidationStream>(context, space_of(request)));
-  });
+  // Of one space.
+  using Make = std::shared_ptr<EventSource> (*)(const ApiContext&, std::string space);
+  const auto add_of_space = [&](const char* pattern, Make make) {
+    const std::string default_space = context.config.config().memory_spaces.default_space;
+    add(pattern, [context, default_space, make](const Request& request) {
+      auto space = ChooseSpace(request, {}, default_space);
+      if (!space) return ToResponse(space.error());
+      return Streaming(make(context, std::move(*space)));
+    });
+  };
+  add_of_space("/api/v1/stream/activities",
+               [](const ApiContext& api, std::string space) -> std::shared_ptr<EventSource> {
+                 return std::make_shared<WritesStream>(api, std::move(space), "storage", "storage");
+               });
+  add_of_space("/api/v1/stream/memories",
+               [](const ApiContext& api, std::string space) -> std::shared_ptr<EventSource> {
+                 return std::make_shared<WritesStream>(api, std::move(space), "formation",
+                                                       "deletion");
+               });
+  add_of_space("/api/v1/stream/consolidation",
+               [](const ApiContext& api, std::string space) -> std::shared_ptr<EventSource> {
+                 return std::make_shared<ConsolidationStream>(api, std::move(space));
+               });
 }
 
 }  // namespace engram::server

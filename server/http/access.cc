@@ -46,7 +46,7 @@ Response Unauthorized(const Request& request) {
 }
 
 Response ForeignOrigin() {
-  return ErrorResponse(403, "FORBIDDEN", "this origin may not change anything here",
+  return ErrorResponse(403, "FORBIDDEN", "this origin may neither change nor administer anything",
                        "call from a page of this server, or without a browser");
 }
 

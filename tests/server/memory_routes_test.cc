@@ -238,6 +238,36 @@ TEST_F(MemoryRoutesTest, ValuesThatCannotBeTakenAre400) {
   EXPECT_EQ(Get("/api/v1/memories").body["total"], 0);
 }
 
+TEST_F(MemoryRoutesTest, AnIdThatItsRouteCannotReachIsRefused) {
+  const auto status = [&](const std::string& id) {
+    const Answer answer = Post("/api/v1/memories", {{"content", "text"}, {"id", id}});
+    if (answer.status != 201) {
+      EXPECT_EQ(answer.code(), "INVALID_MEMORY_INPUT");
+    }
+    return answer.status;
+  };
+  const std::string prefix = "/api/v1/memories/";
+  int words = 0;
+  for (const Route& route : router_->routes()) {
+    if (!route.pattern.starts_with(prefix)) continue;
+    const std::string rest = route.pattern.substr(prefix.size());
+    if (rest.find_first_of("{/") != std::string::npos) continue;
+    ++words;
+    EXPECT_EQ(status(rest), 400) << rest;
+  }
+  EXPECT_EQ(words, 4);
+  EXPECT_EQ(status("recalled"), 201);
+  EXPECT_EQ(status(std::string(4096, 'x')), 201);
+  EXPECT_EQ(status(std::string(4097, 'x')), 400);
+  EXPECT_EQ(status(std::string(1365, ' ')), 201);
+  EXPECT_EQ(status(std::string(1366, ' ')), 400);
+  EXPECT_EQ(Get(prefix + std::string(4096, 'x')).status, 200);
+  EXPECT_EQ(Post("/api/v1/episodes/remember",
+                 {{"what", "text"}, {"when", "2025-01-01T00:00:00Z"}, {"id", "search"}})
+                .status,
+            400);
+}
+
 TEST_F(MemoryRoutesTest, JsonOfTheWrongShapeIs422AndOnThePlainRoute400) {
   for (const char* body :
        {"{}", R"({"content": 1})", R"({"content": null})", R"({"content": "c", "confidence": "x"})",
