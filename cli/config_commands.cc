@@ -135,19 +135,27 @@ Report Changed(const std::string& key, const Report& value, const std::string& w
 
 std::string ChangedText(const Report& report) {
   const Report& value = report["value"];
-  return report["key"].get<std::string>() + " = " +
-         (value.is_string() ? value.get<std::string>() : value.dump()) + " in " +
-         report["written_to"].get<std::string>() + "; takes effect " +
-         report["effect"].get<std::string>() +
-         (report["note"].is_null() ? "" : "\nnote: " + report["note"].get<std::string>());
+  std::string text = report["key"].get<std::string>() + " = " +
+                     (value.is_string() ? value.get<std::string>() : value.dump()) + " in " +
+                     report["written_to"].get<std::string>() + "; takes effect " +
+                     report["effect"].get<std::string>();
+  for (const Report& failed : report.value("failed_spaces", Report::array())) {
+    text += "\n  but in " + failed.value("space", "") +
+            " when it can be opened: " + failed.value("error", "");
+  }
+  if (!report["note"].is_null()) text += "\nnote: " + report["note"].get<std::string>();
+  return text;
 }
 
 Result<Report> SetThroughServer(const ServerLink& link, const KeyInfo& key,
                                 const std::string& canonical) {
   const std::string name(key.name);
   const Report value = Typed(key, canonical);
-  ENGRAM_TRY(link.Call("POST", "/api/v1/admin/config/" + name, {{"value", value}}).status());
-  return Changed(name, value, "the running server", "at once");
+  ENGRAM_ASSIGN_OR_RETURN(const JsonTree answer,
+                          link.Call("POST", "/api/v1/admin/config/" + name, {{"value", value}}));
+  Report report = Changed(name, value, "the running server", "at once");
+  if (answer.contains("failed_spaces")) report["failed_spaces"] = answer["failed_spaces"];
+  return report;
 }
 
 Result<Report> SetWithoutServer(Session& session, ServerLink& link, const ConfigFlags& flags,

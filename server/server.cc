@@ -270,7 +270,7 @@ class Server {
     listener_->SetApiKey(config.server.api_key);
     Status applied = scheduler_->SetKnobs(KnobsOf(config));
     if (applied.ok() && config.features.dual_memory_types != scheduler_->dual_memory_types()) {
-      applied = scheduler_->SetDualMemoryTypes(config.features.dual_memory_types);
+      applied = scheduler_->SetDualMemoryTypes(config.features.dual_memory_types).status();
     }
     if (!applied.ok()) logger_.Error("not in effect: " + applied.ToString());
   }

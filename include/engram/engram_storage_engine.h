@@ -358,6 +358,7 @@ typedef struct engram_se_migrator_options {
 #define ENGRAM_SE_PHASE_VERIFY 3u   /* recomputing the digests of what was converted */
 #define ENGRAM_SE_PHASE_COMPLETE 4u /* all covered, digests agree, old only what is quarantined */
 #define ENGRAM_SE_PHASE_FAILED 5u   /* a verification that did not hold; the error said what */
+#define ENGRAM_SE_PHASE_INGEST 6u   /* of a control block alone: what upstream left is coming in */
 typedef struct engram_se_migrator_state {
   uint32_t struct_size;
   uint32_t phase; /* ENGRAM_SE_PHASE_* */

@@ -81,8 +81,8 @@ std::string_view ModeText(uint32_t mode) {
 }
 
 std::string_view PhaseText(uint32_t phase) {
-  static constexpr std::string_view kNames[] = {"off",    "tail",     "backfill",
-                                                "verify", "complete", "failed"};
+  static constexpr std::string_view kNames[] = {"off",      "tail",   "backfill", "verify",
+                                                "complete", "failed", "ingest"};
   return phase < std::size(kNames) ? kNames[phase] : std::string_view();
 }
 

@@ -6,6 +6,7 @@
 #include "server/api/context.h"
 #include "server/api/control_body.h"
 #include "server/api/migration_text.h"
+#include "server/api/space_choice.h"
 #include "server/http/error_response.h"
 #include "server/migration/knobs_of.h"
 
@@ -27,6 +28,8 @@ std::string ConfigText(const json& value) {
   return value.is_string() ? value.get<std::string>() : value.dump();
 }
 
+using Failures = std::vector<MigrationScheduler::Failure>;
+
 // Changes come one at a time: what is persisted and what is in effect never part.
 struct Admin {
   explicit Admin(const ApiContext& given) : context(given) {}
@@ -38,46 +41,47 @@ struct Admin {
     ENGRAM_ASSIGN_OR_RETURN(const Source source, context.config.SourceOf(key));
     if (source <= Source::kRuntime) return Status::Ok();
     ENGRAM_ASSIGN_OR_RETURN(const std::string origin, context.config.OriginOf(key));
-    return Status::FailedPrecondition(
-        key + " is fixed by " + origin + " (" + std::string(SourceName(source)) + ")",
-        "change it there and restart the server");
+    return Status::FailedPrecondition(key + " is fixed by " + origin,
+                                      "change it there and restart the server");
   }
 
-  // In effect in every space and persisted, or neither.
-  Status SetFlag(bool on) {
+  // In effect in every space and persisted, or neither. The spaces that take it when they can be
+  // opened again.
+  Result<Failures> SetFlag(bool on) {
     MigrationScheduler& scheduler = context.scheduler;
     const bool before = scheduler.dual_memory_types();
     if (before != on) ENGRAM_TRY(CheckSettable(kFlagKey));
-    ENGRAM_TRY(scheduler.SetDualMemoryTypes(on));
-    if (before == on && context.config.config().features.dual_memory_types == on) {
-      return Status::Ok();
-    }
-    const Status kept = context.config.SetRuntime(kFlagKey, on ? "true" : "false");
+    ENGRAM_ASSIGN_OR_RETURN(Failures failures, scheduler.SetDualMemoryTypes(on));
+    const Status kept = Keep(on);
     if (!kept.ok()) {
-      IgnoreError(scheduler.SetDualMemoryTypes(before), "the failure to keep it is reported");
+      IgnoreError(scheduler.SetDualMemoryTypes(before).status(),
+                  "the failure to keep it is reported");
+      return kept;
     }
-    return kept;
+    return failures;
   }
 
-  Status SetKnobs(const SchedulerKnobs& knobs, const json& changes) {
-    const SchedulerKnobs before = context.scheduler.knobs();
-    for (const auto& [name, value] : changes.items()) {
-      ENGRAM_TRY(CheckSettable("migration." + name));
-    }
-    ENGRAM_TRY(context.scheduler.SetKnobs(knobs));
-    for (const auto& [name, value] : changes.items()) {
-      const Status kept = context.config.SetRuntime("migration." + name, ConfigText(value));
-      if (!kept.ok()) {
-        IgnoreError(context.scheduler.SetKnobs(before), "the failure to keep it is reported");
-        return kept;
-      }
-    }
-    return Status::Ok();
+  // A value that only the file or nobody asked for is kept too: the file may change. One that a
+  // stronger level fixes is what was asked for already.
+  Status Keep(bool on) {
+    ENGRAM_ASSIGN_OR_RETURN(const Source source, context.config.SourceOf(kFlagKey));
+    const bool same = context.config.config().features.dual_memory_types == on;
+    if (same && source >= Source::kRuntime) return Status::Ok();
+    return context.config.SetRuntime(kFlagKey, on ? "true" : "false");
+  }
+
+  // All or none, in effect and persisted.
+  Status SetKnobs(const ConfigSet::Changes& changes) {
+    for (const auto& [key, value] : changes) ENGRAM_TRY(CheckSettable(key));
+    ENGRAM_TRY(context.config.SetRuntime(changes));
+    return context.scheduler.SetKnobs(KnobsOf(context.config.config()));
   }
 };
 
-Response Features(const MigrationScheduler& scheduler) {
-  return Response::Json(200, Dump({{kFlag, scheduler.dual_memory_types()}}));
+Response Features(const MigrationScheduler& scheduler, const Failures& failures = {}) {
+  json answer = {{kFlag, scheduler.dual_memory_types()}};
+  if (!failures.empty()) answer["failed_spaces"] = ToJson(failures);
+  return Response::Json(200, Dump(answer));
 }
 
 Response PostFeatures(Admin& admin, const Request& request) {
@@ -91,15 +95,16 @@ Response PostFeatures(Admin& admin, const Request& request) {
     }
     if (!value.is_boolean()) return WrongType(name, "true or false", value);
   }
-  if (body->contains(kFlag)) {
-    MutexLock lock(admin.mutex);
-    const Status status = admin.SetFlag((*body)[kFlag].get<bool>());
-    if (!status.ok()) return StatusResponse(status);
-  }
-  return Features(admin.context.scheduler);
+  if (!body->contains(kFlag)) return Features(admin.context.scheduler);
+  MutexLock lock(admin.mutex);
+  const auto failures = admin.SetFlag((*body)[kFlag].get<bool>());
+  if (!failures.ok()) return StatusResponse(failures.status());
+  return Features(admin.context.scheduler, *failures);
 }
 
-Response Migration(const ApiContext& context, const std::optional<std::string>& space) {
+Response Migration(const ApiContext& context, const OrRefusal<std::optional<std::string>>& named) {
+  if (!named) return ToResponse(named.error());
+  const std::optional<std::string>& space = *named;
   const auto names = context.spaces.Names();
   if (!names.ok()) return StatusResponse(names.status());
   if (space && std::find(names->begin(), names->end(), *space) == names->end()) {
@@ -122,27 +127,19 @@ Response Migration(const ApiContext& context, const std::optional<std::string>& 
                                    {kFlag, context.scheduler.dual_memory_types()}}));
 }
 
-std::optional<std::string> SpaceOf(const Request& request) {
-  const auto space = request.Query("space");
-  if (!space) return std::nullopt;
-  return std::string(*space);
-}
-
-// Takes one knob; nullopt, or why not.
-std::optional<Response> TakeKnob(const std::string& name, const json& value,
-                                 SchedulerKnobs* knobs) {
+// Whether the knob can take a value of this type; its range is the configuration's business.
+// nullopt, or why not.
+std::optional<Response> CheckKnob(const std::string& name, const json& value) {
   if (name == "paused" || name == "history_scan") {
     if (!value.is_boolean()) return WrongType(name, "true or false", value);
-    (name == "paused" ? knobs->paused : knobs->history_scan) = value.get<bool>();
-  } else if (name == "rate_limit") {
-    if (!value.is_number_unsigned()) return WrongType(name, "a whole number, 0 for none", value);
-    knobs->rate_limit = value.get<uint64_t>();
+  } else if (name == "rate_limit" || name == "batch_size" || name == "memory_budget_mb") {
+    if (!value.is_number_unsigned()) return WrongType(name, "a whole number", value);
   } else if (name == "p99_budget_percent") {
     if (!value.is_number()) return WrongType(name, "a number", value);
-    knobs->p99_budget_percent = value.get<double>();
   } else {
     return ErrorResponse(400, "BAD_REQUEST", "there is no knob \"" + name + "\"",
-                         "send any of: paused, rate_limit, history_scan, p99_budget_percent; or "
+                         "send any of: paused, rate_limit, history_scan, p99_budget_percent, "
+                         "batch_size, memory_budget_mb; or "
                          "{\"action\": \"online\", \"space\": ...}");
   }
   return std::nullopt;
@@ -171,19 +168,23 @@ Response StartOnline(Admin& admin, const json& body) {
 Response PostMigration(Admin& admin, const Request& request) {
   const auto body = ControlBody(request);
   if (!body) return body.error();
+  const auto space = NamedSpace(request);
+  if (!space) return ToResponse(space.error());
   MutexLock lock(admin.mutex);
   if (body->contains("action")) return StartOnline(admin, *body);
-  SchedulerKnobs knobs = admin.context.scheduler.knobs();
+  ConfigSet::Changes changes;
   for (const auto& [name, value] : body->items()) {
-    if (auto refusal = TakeKnob(name, value, &knobs)) return *refusal;
+    if (auto refusal = CheckKnob(name, value)) return *refusal;
+    changes.emplace_back("migration." + name, ConfigText(value));
   }
-  const Status status = admin.SetKnobs(knobs, *body);
+  const Status status = admin.SetKnobs(changes);
   if (!status.ok()) return StatusResponse(status);
-  return Migration(admin.context, SpaceOf(request));
+  return Migration(admin.context, space);
 }
 
 // Secrets as the listing shows them.
-Response ConfigValue(const ConfigSet& config, const std::string& key) {
+Response ConfigValue(const ConfigSet& config, const std::string& key,
+                     const Failures& failures = {}) {
   const auto known = config.Get(key);
   if (!known.ok()) return StatusResponse(known.status());
   std::string shown = *known;
@@ -192,11 +193,12 @@ Response ConfigValue(const ConfigSet& config, const std::string& key) {
   }
   const auto source = config.SourceOf(key);
   const auto origin = config.OriginOf(key);
-  return Response::Json(
-      200, Dump({{"key", key},
+  json answer = {{"key", key},
                  {"value", shown},
                  {"source", source.ok() ? json(SourceName(*source)) : json(nullptr)},
-                 {"origin", origin.ok() && !origin->empty() ? json(*origin) : json(nullptr)}}));
+                 {"origin", origin.ok() && !origin->empty() ? json(*origin) : json(nullptr)}};
+  if (!failures.empty()) answer["failed_spaces"] = ToJson(failures);
+  return Response::Json(200, Dump(answer));
 }
 
 Response ConfigList(const ConfigSet& config) {
@@ -222,16 +224,13 @@ Response PostConfig(Admin& admin, const Request& request) {
       return ErrorResponse(400, "INVALID_MEMORY_INPUT", key + " is no truth value",
                            "send true or false");
     }
-    const Status status = admin.SetFlag(text == "true");
-    if (!status.ok()) return StatusResponse(status);
-    return ConfigValue(admin.context.config, key);
+    const auto failures = admin.SetFlag(text == "true");
+    if (!failures.ok()) return StatusResponse(failures.status());
+    return ConfigValue(admin.context.config, key, *failures);
   }
-  const Status status = admin.context.config.SetRuntime(key, text);
+  const Status status = key.starts_with("migration.") ? admin.SetKnobs({{key, text}})
+                                                      : admin.context.config.SetRuntime(key, text);
   if (!status.ok()) return StatusResponse(status);
-  if (key.starts_with("migration.")) {
-    const Status taken = admin.context.scheduler.SetKnobs(KnobsOf(admin.context.config.config()));
-    if (!taken.ok()) return StatusResponse(taken);
-  }
   return ConfigValue(admin.context.config, key);
 }
 
@@ -240,15 +239,15 @@ Response PostConfig(Admin& admin, const Request& request) {
 void AddAdminRoutes(const ApiContext& context, Router* router) {
   const auto admin = std::make_shared<Admin>(context);
   const auto add = [&](Method method, const char* pattern, Execution execution, Handler handler) {
-    const Guard guard = method == Method::kGet ? Guard::kRead : Guard::kControl;
-    router->Add({method, pattern, execution, guard, std::move(handler)});
+    router->Add({method, pattern, execution, Guard::kControl, std::move(handler),
+                 /*takes_json=*/method == Method::kPost});
   };
   add(Method::kGet, "/api/v1/admin/features", Execution::kInline,
       [admin](const Request&) { return Features(admin->context.scheduler); });
   add(Method::kPost, "/api/v1/admin/features", Execution::kBlocking,
       [admin](const Request& request) { return PostFeatures(*admin, request); });
   add(Method::kGet, "/api/v1/admin/migration", Execution::kBlocking,
-      [admin](const Request& request) { return Migration(admin->context, SpaceOf(request)); });
+      [admin](const Request& request) { return Migration(admin->context, NamedSpace(request)); });
   add(Method::kPost, "/api/v1/admin/migration", Execution::kBlocking,
       [admin](const Request& request) { return PostMigration(*admin, request); });
   add(Method::kGet, "/api/v1/admin/config", Execution::kBlocking,

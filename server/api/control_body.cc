@@ -26,7 +26,8 @@ bool IsJson(const Request& request) {
 
 tl::expected<nlohmann::json, Response> ControlBody(const Request& request) {
   if (!IsJson(request)) {
-    return tl::unexpected(ErrorResponse(415, "BAD_REQUEST", "the body is not declared as JSON",
+    return tl::unexpected(ErrorResponse(415, "UNSUPPORTED_MEDIA_TYPE",
+                                        "the body is not declared as JSON",
                                         "send the header Content-Type: application/json"));
   }
   bool deep = false;

@@ -13,10 +13,16 @@ void AddDocsRoutes(const ApiContext& context, Router* router) {
   for (const char* pattern : {"/docs", "/docs/", "/docs/{page}"}) {
     router->Add({Method::kGet, pattern, Execution::kInline, Guard::kRead, page});
   }
-  router->Add({Method::kGet, "/api-docs/openapi.json", Execution::kInline, Guard::kRead,
-               [router, version = context.version](const Request&) {
-                 return Response::Json(200, OpenApiJson(*router, version));
-               }});
+  // JSON is YAML: both are one text.
+  for (const auto& [pattern, type] : {std::pair{"/api-docs/openapi.json", "application/json"},
+                                      std::pair{"/api-docs/openapi.yaml", "application/yaml"}}) {
+    router->Add({Method::kGet, pattern, Execution::kInline, Guard::kRead,
+                 [router, version = context.version, type = type](const Request&) {
+                   Response response = Response::Json(200, OpenApiJson(*router, version));
+                   response.content_type = type;
+                   return response;
+                 }});
+  }
 }
 
 }  // namespace engram::server

@@ -10,7 +10,7 @@ void AddMeasured(const ApiContext& context, Router* router, std::string_view ope
                    handler = std::move(route.handler)](const Request& request) {
     const uint64_t start = clock.MonotonicNs();
     const auto record = [&metrics, &clock, operation, start](const Response& answer) {
-      metrics.RecordOperation(operation, clock.MonotonicNs() - start, answer.status < 500);
+      metrics.RecordOperation(operation, clock.MonotonicNs() - start, !IsFailure(answer.status));
     };
     Response response = handler(request);
     if (response.pending != nullptr) {

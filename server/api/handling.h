@@ -20,8 +20,8 @@ struct ApiGroup {
   std::string default_space;
 };
 
-// Adds a route whose requests count as `operation` (a literal); an answer of 500 or above counts as
-// its error.
+// Adds a route whose requests count as `operation` (a literal); an answer that IsFailure() counts
+// as its error.
 void AddMeasured(const ApiContext& context, Router* router, std::string_view operation,
                  Route route);
 

@@ -2,10 +2,10 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/ids.h"
 #include "base/rfc3339.h"
 #include "server/api/context.h"
 #include "server/api/migration_text.h"
+#include "server/api/space_choice.h"
 #include "server/http/error_response.h"
 
 namespace engram::server {
@@ -33,6 +33,18 @@ json ToJson(const HealthCheck& check) {
           {"last_run_seconds_ago", check.last_run_seconds_ago}};
 }
 
+// A closed space has its memories alone, and not even those if nothing readable says how many.
+json ToJson(const SpaceHealth& space) {
+  json object = {{"space", space.space}, {"open", space.open}};
+  if (space.memories) object["memories"] = *space.memories;
+  if (!space.open) return object;
+  object["pressure"] = space.pressure;
+  object["wal_lag_ms"] = space.wal_lag_ms;
+  object["consolidation_rate"] = space.consolidation_rate;
+  object["latched"] = space.latched;
+  return object;
+}
+
 Response SimpleHealth(const ApiContext& context) {
   const HealthReport report = context.metrics.CheckHealth(context.spaces, context.scheduler);
   return Response::Json(HttpStatus(report.status), Dump({{"status", HealthName(report.status)},
@@ -52,23 +64,19 @@ Response Spreading(const ApiContext& context) {
 }
 
 Response SystemHealth(const ApiContext& context, const Request& request) {
-  const auto filter = request.Query("space");
-  if (filter && !SpaceId::Parse(*filter).ok()) {
+  const auto named = NamedSpace(request);
+  if (!named) {
     return ErrorResponse(422, "MEMORY_VALIDATION_ERROR", "the filter names no legal space",
                          "a space has 3 to 64 characters of a-z, 0-9, - and _");
   }
+  const std::optional<std::string>& filter = *named;
   const HealthReport report = context.metrics.CheckHealth(context.spaces, context.scheduler);
   json checks = json::array();
   for (const HealthCheck& check : report.checks) checks.push_back(ToJson(check));
   json spaces = json::array();
   for (const SpaceHealth& space : report.spaces) {
     if (filter && space.space != *filter) continue;
-    spaces.push_back({{"space", space.space},
-                      {"memories", space.memories},
-                      {"pressure", space.pressure},
-                      {"wal_lag_ms", space.wal_lag_ms},
-                      {"consolidation_rate", space.consolidation_rate},
-                      {"latched", space.latched}});
+    spaces.push_back(ToJson(space));
   }
   const auto recent = context.metrics.LastMinute();
   return Response::Json(HttpStatus(report.status),
@@ -82,7 +90,7 @@ Response SystemHealth(const ApiContext& context, const Request& request) {
 }
 
 struct Totals {
-  uint64_t count = 0, episodes = 0, concepts = 0, cold = 0, size_bytes = 0;
+  uint64_t episodes = 0, concepts = 0, cold = 0, size_bytes = 0;
 };
 
 Totals OpenTotals(SpaceRegistry& spaces) {
@@ -94,7 +102,6 @@ Totals OpenTotals(SpaceRegistry& spaces) {
     if (space == nullptr) continue;
     const auto figures = space->space->Figures();
     if (!figures.ok()) continue;  // /health names it
-    totals.count += figures->count;
     totals.episodes += figures->episode_count;
     totals.concepts += figures->concept_count;
     totals.cold += figures->tier_count[2];
@@ -120,16 +127,24 @@ Response Introspect(const ApiContext& context) {
   const Totals totals = OpenTotals(context.spaces);
   const HealthReport report = context.metrics.CheckHealth(context.spaces, context.scheduler);
   double used = 0;
-  for (const SpaceHealth& space : report.spaces) used = std::max(used, space.pressure);
+  uint64_t memories = 0;
+  bool all_open = true;
+  for (const SpaceHealth& space : report.spaces) {
+    used = std::max(used, space.pressure);
+    memories += space.memories.value_or(0);
+    all_open = all_open && space.open;
+  }
+  // Of what kind the memories of a closed space are only its store knows.
+  const auto if_open = [&](uint64_t count) { return all_open ? json(count) : json(nullptr); };
   const auto recent = context.metrics.LastMinute();
   return Response::Json(200,
                         Dump({{"memory_statistics",
-                               {{"total_nodes", totals.count},
+                               {{"total_nodes", memories},
                                 {"average_activation", nullptr},
                                 {"consolidation_states",
-                                 {{"recent", totals.episodes},
-                                  {"consolidated", totals.concepts},
-                                  {"archived", totals.cold}}}}},
+                                 {{"recent", if_open(totals.episodes)},
+                                  {"consolidated", if_open(totals.concepts)},
+                                  {"archived", if_open(totals.cold)}}}}},
                               {"system_processes",
                                {{"background_migration", MigratorState(context.scheduler)},
                                 {"spreading", "on request"},
@@ -140,7 +155,7 @@ Response Introspect(const ApiContext& context) {
                                 {"p99_seconds_last_minute", recent.p99_seconds},
                                 {"memory_capacity_used",
                                  std::to_string(static_cast<int>(std::lround(used * 100))) + "%"},
-                                {"size_bytes", totals.size_bytes}}}}));
+                                {"size_bytes", if_open(totals.size_bytes)}}}}));
 }
 
 Response Shutdown(const ApiContext& context) {

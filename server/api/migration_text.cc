@@ -27,6 +27,7 @@ nlohmann::json ToJson(const SpaceMigration& space, const SchedulerKnobs& knobs) 
       {"digest_matches", space.digest_matches},
       {"online_step", TextOrNull(space.online_step)},
       {"error", TextOrNull(space.error)}};
+  json["source"] = space.source ? ToJson(*space.source) : nlohmann::json(nullptr);
   json["paused"] = knobs.paused;
   json["rate_limit"] = knobs.rate_limit;
   json["history_scan"] = knobs.history_scan;
@@ -42,6 +43,14 @@ nlohmann::json ToJson(const SchedulerKnobs& knobs) {
           {"p99_budget_percent", knobs.p99_budget_percent},
           {"memory_budget_mb", knobs.memory_budget_mb},
           {"batch_size", knobs.batch_size}};
+}
+
+nlohmann::json ToJson(const std::vector<MigrationScheduler::Failure>& failures) {
+  nlohmann::json json = nlohmann::json::array();
+  for (const MigrationScheduler::Failure& failure : failures) {
+    json.push_back({{"space", failure.space}, {"error", failure.why.message()}});
+  }
+  return json;
 }
 
 std::string Dump(const nlohmann::json& json) {

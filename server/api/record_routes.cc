@@ -262,10 +262,11 @@ Response VerifySpace(const ApiContext& context, const Request& request) {
 
 void AddRecordRoutes(const ApiContext& context, Router* router) {
   const auto add = [&](Method method, const char* pattern,
-                       Response (*handler)(const ApiContext&, const Request&)) {
-    const Guard guard = method == Method::kGet ? Guard::kRead : Guard::kControl;
-    router->Add({method, pattern, Execution::kBlocking, guard,
-                 [context, handler](const Request& request) { return handler(context, request); }});
+                       Response (*handler)(const ApiContext&, const Request&),
+                       bool takes_json = false) {
+    router->Add({method, pattern, Execution::kBlocking, Guard::kControl,
+                 [context, handler](const Request& request) { return handler(context, request); },
+                 takes_json});
   };
   add(Method::kGet, "/api/v1/admin/memories", ListRecords);
   add(Method::kPost, "/api/v1/admin/memories", PutRecords);
@@ -273,7 +274,7 @@ void AddRecordRoutes(const ApiContext& context, Router* router) {
   add(Method::kGet, "/api/v1/admin/memories/{id}", GetRecord);
   add(Method::kGet, "/api/v1/admin/space", SpaceStatistics);
   add(Method::kPost, "/api/v1/admin/space/reopen", ReopenSpace);
-  add(Method::kPost, "/api/v1/admin/verify", VerifySpace);
+  add(Method::kPost, "/api/v1/admin/verify", VerifySpace, /*takes_json=*/true);
 }
 
 }  // namespace engram::server

@@ -12,7 +12,7 @@ constexpr Method kGet = Method::kGet, kPost = Method::kPost, kDelete = Method::k
 #define ENGRAM_MEMORY_KEYS                                                                   \
   "content:string! id:string embedding:array confidence:number confidence_reasoning:string " \
   "tags:array memory_type:string timestamp:string auto_link:boolean link_threshold:number "  \
-  "memory_space_id:string"
+  "memory_space_id:string memory_space:string"
 
 constexpr RouteDoc kRouteDocs[] = {
     {kGet, "/api/v1/memories", "memories", "Pages of all memories, sorted by id bytes",
@@ -25,27 +25,31 @@ constexpr RouteDoc kRouteDocs[] = {
      "201 400 413 415 422 503", "space:string", ENGRAM_MEMORY_KEYS},
     {kPost, "/api/v1/episodes/remember", "memories", "Remembers an episode",
      "201 400 413 415 422 503", "space:string",
-     "what:string! when:string! id:string where_location:string who:array why:string how:string "
-     "embedding:array emotional_valence:number importance:number auto_link:boolean "
-     "memory_space_id:string"},
+     "what:string! when:string! id:string where_location:string where:string who:array why:string "
+     "how:string embedding:array emotional_valence:number importance:number confidence:number "
+     "confidence_reasoning:string tags:array memory_type:string auto_link:boolean "
+     "link_threshold:number memory_space_id:string memory_space:string"},
     {kGet, "/api/v1/memories/{id}", "memories", "One memory", "200 400 404 503",
      "include_embeddings:boolean view:string space:string"},
     {kDelete, "/api/v1/memories/{id}", "memories", "Deletes a memory, its edges and bindings",
      "200 404 503", "space:string"},
     {kPost, "/api/v1/complete", "memories", "Completes a partial episode from stored memories",
      "200 400 415 422", "space:string",
-     "partial_episode:object! config:object memory_space_id:string"},
+     "partial_episode:object! config:object memory_space_id:string memory_space:string"},
 
     {kGet, "/api/v1/memories/recall", "recall", "Memories like a text or an embedding", "200 400",
      ENGRAM_CUE ENGRAM_FILTER " include_metadata:boolean trace_activation:boolean mode:string"},
     {kGet, "/api/v1/memories/search", "recall", "Memories that contain a text", "200 400",
      "query:string limit:integer space:string"},
     {kPost, "/api/v1/memories/recognize", "recall", "Whether something like it is stored",
-     "200 400 415 422", "space:string", "input:string! embedding:array threshold:number"},
+     "200 400 415 422", "space:string",
+     "input:string! embedding:array threshold:number "
+     "memory_space_id:string memory_space:string"},
     {kGet, "/api/v1/query/probabilistic", "recall", "Recall with an interval of its scores",
      "200 400", ENGRAM_CUE ENGRAM_FILTER " include_evidence:boolean include_uncertainty:boolean"},
     {kPost, "/api/v1/query", "recall", "RECALL and SPREAD of the query language",
-     "200 400 415 422 501", "space:string", "query_text:string! memory_space_id:string"},
+     "200 400 415 422 501", "space:string",
+     "query_text:string! memory_space_id:string memory_space:string"},
     {kGet, "/api/v1/consolidations", "recall", "The Concepts of a space with their episodes",
      "200 400", "max_episodes:integer max_patterns:integer space:string"},
     {kGet, "/api/v1/consolidations/{id}", "recall", "One Concept with its episodes", "200 404",
@@ -54,7 +58,7 @@ constexpr RouteDoc kRouteDocs[] = {
     {kGet, "/api/v1/memories/{id}/edges", "graph", "The edges that leave a memory", "200 404 503",
      "limit:integer space:string"},
     {kPost, "/api/v1/memories/{id}/edges", "graph", "Adds an edge", "201 400 404 415 422 503",
-     "space:string", "to:string! weight:number memory_space_id:string"},
+     "space:string", "to:string! weight:number memory_space_id:string memory_space:string"},
     {kDelete, "/api/v1/memories/{id}/edges", "graph", "Removes the edges to a memory",
      "200 400 404 503", "to:string space:string"},
     {kDelete, "/api/v1/memories/{id}/edges/{to}", "graph", "Removes the edges to a memory",
@@ -66,7 +70,7 @@ constexpr RouteDoc kRouteDocs[] = {
     {kGet, "/api/v1/memories/{id}/traverse", "graph", "Breadth first along the edges",
      "200 400 404 503", "depth:integer limit:integer space:string"},
     {kPost, "/api/v1/memories/{id}/spread", "graph", "Spreads activation to the neighbours",
-     "200 400 404 503", "space:string", "decay:number memory_space_id:string"},
+     "200 400 404 503", "space:string", "decay:number memory_space_id:string memory_space:string"},
     {kGet, "/api/v1/memories/{id}/bindings", "graph", "Its bindings to Concepts or Episodes",
      "200 404 503", "space:string"},
 
@@ -84,7 +88,7 @@ constexpr RouteDoc kRouteDocs[] = {
     {kGet, "/health", "health", "Whether the server can serve", "200 503"},
     {kGet, "/health/alive", "health", "Whether the process answers", "200"},
     {kGet, "/health/spreading", "health", "The check of spreading activation", "200 404"},
-    {kGet, "/api/v1/system/health", "health", "Every check, every space", "200 503",
+    {kGet, "/api/v1/system/health", "health", "Every check, every space", "200 422 503",
      "space:string"},
     {kGet, "/api/v1/system/introspect", "health", "Counts over all spaces", "200"},
     {kGet, "/api/v1/system/spreading/config", "health", "The log of spreading's tuning", "200"},
@@ -93,19 +97,23 @@ constexpr RouteDoc kRouteDocs[] = {
     {kGet, "/metrics/prometheus", "metrics", "Metrics for Prometheus", "200", "", "",
      "text/plain; version=0.0.4"},
 
-    {kGet, "/api/v1/admin/features", "admin", "The feature flags", "200"},
+    {kGet, "/api/v1/admin/features", "admin", "The feature flags", "200 403"},
     {kPost, "/api/v1/admin/features", "admin", "Sets feature flags, at once and for good",
-     "200 400 403 409", "", "dual_memory_types:boolean"},
-    {kGet, "/api/v1/admin/migration", "admin", "The migrator of each space", "200", "space:string"},
-    {kPost, "/api/v1/admin/migration", "admin", "Steers the migrator", "200 400 403 409", "",
-     "action:string"},
-    {kGet, "/api/v1/admin/config", "admin", "Every configuration key with its source", "200"},
-    {kGet, "/api/v1/admin/config/{key}", "admin", "One configuration key", "200 404"},
-    {kPost, "/api/v1/admin/config/{key}", "admin", "Sets a key at run time", "200 400 403 404 409",
-     "", "value:string!"},
+     "200 400 403 409 415 422 503", "", "dual_memory_types:boolean cohort:string"},
+    {kGet, "/api/v1/admin/migration", "admin", "The migrator of each space", "200 400 403 404",
+     "space:string"},
+    {kPost, "/api/v1/admin/migration", "admin",
+     "Turns the migrator's knobs, or begins a guided migration: {\"action\": \"online\"}",
+     "200 400 403 404 409 415 422", "space:string",
+     "paused:boolean rate_limit:integer history_scan:boolean p99_budget_percent:number "
+     "batch_size:integer memory_budget_mb:integer action:string space:string"},
+    {kGet, "/api/v1/admin/config", "admin", "Every configuration key with its source", "200 403"},
+    {kGet, "/api/v1/admin/config/{key}", "admin", "One configuration key", "200 403 404"},
+    {kPost, "/api/v1/admin/config/{key}", "admin", "Sets a key at run time",
+     "200 400 403 404 409 415 422 503", "", "value:string!"},
 
     {kGet, "/api/v1/admin/memories", "admin", "Whole records as JSON lines, at most 1000",
-     "200 404 503",
+     "200 403 404 503",
      "space:string view:string exact:boolean embeddings:boolean after:string limit:integer", "",
      "application/x-ndjson"},
     {kPost, "/api/v1/admin/memories", "admin",
@@ -113,23 +121,23 @@ constexpr RouteDoc kRouteDocs[] = {
      "200 400 403 503", "space:string", "", "application/x-ndjson"},
     {kPost, "/api/v1/admin/memories/delete", "admin", "Deletes the ids of the lines",
      "200 400 403 404 503", "space:string", "", "application/x-ndjson"},
-    {kGet, "/api/v1/admin/memories/{id}", "admin", "One whole record", "200 404 503",
+    {kGet, "/api/v1/admin/memories/{id}", "admin", "One whole record", "200 403 404 503",
      "space:string view:string exact:boolean embeddings:boolean"},
-    {kGet, "/api/v1/admin/space", "admin", "Counts, tiers and digests of a space", "200 404 503",
-     "space:string"},
+    {kGet, "/api/v1/admin/space", "admin", "Counts, tiers and digests of a space",
+     "200 403 404 503", "space:string"},
     {kPost, "/api/v1/admin/space/reopen", "admin",
      "Closes an open space and opens it again, with recovery: for one that takes no writes",
      "200 400 403 404 500 503", "space:string"},
     {kPost, "/api/v1/admin/verify", "admin", "Recomputes the digests of a space and compares",
-     "200 400 403 404 422 503", "space:string", "sample:integer full:boolean"},
+     "200 400 403 404 415 422 503", "space:string", "sample:integer full:boolean"},
 
-    {kGet, "/api/v1/stream/migration", "streams", "The migrator's progress as events", "200",
-     "space:string", "", "text/event-stream"},
-    {kGet, "/api/v1/stream/activities", "streams", "What happens in a space, as events", "200",
-     "space:string", "", "text/event-stream"},
-    {kGet, "/api/v1/stream/memories", "streams", "Memories that come and go, as events", "200",
-     "space:string", "", "text/event-stream"},
-    {kGet, "/api/v1/stream/consolidation", "streams", "Consolidation, as events", "200",
+    {kGet, "/api/v1/stream/migration", "streams", "The migrator's progress as events",
+     "200 400 503", "space:string", "", "text/event-stream"},
+    {kGet, "/api/v1/stream/activities", "streams", "What happens in a space, as events",
+     "200 400 503", "space:string", "", "text/event-stream"},
+    {kGet, "/api/v1/stream/memories", "streams", "Memories that come and go, as events",
+     "200 400 503", "space:string", "", "text/event-stream"},
+    {kGet, "/api/v1/stream/consolidation", "streams", "Consolidation, as events", "200 400 503",
      "space:string", "", "text/event-stream"},
 
     {kGet, "/docs", "documents", "This interface for people", "200", "", "", "text/html"},
@@ -137,6 +145,8 @@ constexpr RouteDoc kRouteDocs[] = {
     {kGet, "/docs/{page}", "documents", "The same: the pages that errors refer to", "200", "", "",
      "text/html"},
     {kGet, "/api-docs/openapi.json", "documents", "This document", "200"},
+    {kGet, "/api-docs/openapi.yaml", "documents", "This document: JSON is YAML", "200", "", "",
+     "application/yaml"},
 };
 
 #undef ENGRAM_CUE

@@ -9,7 +9,7 @@ namespace {
 constexpr double kSlowSeconds = 1;
 constexpr double kVerySlowSeconds = 10;
 constexpr double kErrorsMany = 0.01;
-constexpr double kErrorsMost = 0.5;
+constexpr uint64_t kRequestsToJudge = 20;  // of fewer a share says nothing
 constexpr double kDiskShareLow = 0.05;
 constexpr uint64_t kDiskBytesNone = 64u << 20;
 constexpr double kLagSeconds = 10;
@@ -27,6 +27,14 @@ HealthCheck Check(const char* name, const char* type, Health status, std::string
   check.status = status;
   check.message = std::move(message);
   return check;
+}
+
+// Degraded at worst: a server that answers is not restarted for what it was asked.
+HealthCheck ErrorsCheck(const HealthInputs& inputs) {
+  const bool many =
+      inputs.requests_last_minute >= kRequestsToJudge && inputs.error_ratio >= kErrorsMany;
+  return Check("errors", "error_rate", many ? Health::kDegraded : Health::kHealthy,
+               Text("%.2f %% of the last minute's requests failed", inputs.error_ratio * 100));
 }
 
 HealthCheck DiskCheck(const HealthInputs& inputs) {
@@ -73,6 +81,18 @@ HealthCheck MigrationCheck(const HealthInputs& inputs) {
   return Check("migration", "migration", Health::kDegraded, text);
 }
 
+// It stays so until somebody has looked: who has, moves upstream's logs out of the data root.
+HealthCheck UpstreamCheck(const HealthInputs& inputs) {
+  if (inputs.damaged_sources.empty()) {
+    return Check("upstream", "migration", Health::kHealthy,
+                 "nothing that upstream left is damaged");
+  }
+  std::string text = "not all of upstream's logs is readable, what is, is in:";
+  for (const std::string& source : inputs.damaged_sources) text += " " + source + ";";
+  return Check("upstream", "migration", Health::kDegraded,
+               text + " engram migrate-dual status --json lists file and offset");
+}
+
 }  // namespace
 
 const char* HealthName(Health health) {
@@ -99,15 +119,14 @@ std::vector<HealthCheck> EvaluateHealth(const HealthInputs& inputs) {
   checks.push_back(Check("latency", "latency",
                          rate(inputs.p99_seconds, kSlowSeconds, kVerySlowSeconds),
                          Text("p99 of the last minute: %.1f ms", inputs.p99_seconds * 1e3)));
-  checks.push_back(
-      Check("errors", "error_rate", rate(inputs.error_ratio, kErrorsMany, kErrorsMost),
-            Text("%.2f %% of the last minute's requests failed", inputs.error_ratio * 100)));
+  checks.push_back(ErrorsCheck(inputs));
   checks.push_back(DiskCheck(inputs));
   checks.push_back(SpacesCheck(inputs));
   checks.push_back(Check(
       "log", "storage", inputs.wal_lag_seconds > kLagSeconds ? Health::kDegraded : Health::kHealthy,
       Text("the oldest write not yet in the tables waits for %.1f s", inputs.wal_lag_seconds)));
   checks.push_back(MigrationCheck(inputs));
+  checks.push_back(UpstreamCheck(inputs));
   checks.push_back(Check("spreading", "cognitive", Health::kHealthy,
                          std::to_string(inputs.edges) + " edges to spread along"));
   return checks;

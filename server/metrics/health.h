@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,7 +34,8 @@ struct HealthCheck {
 
 struct SpaceHealth {
   std::string space;
-  uint64_t memories = 0;
+  bool open = true;                  // else its control block answers, and only `memories` is known
+  std::optional<uint64_t> memories;  // nullopt: not open, and nothing readable says how many
   double pressure = 0;  // of the room it could take on its disk, the share it has: 0..1
   double wal_lag_ms = 0;
   double consolidation_rate = 0;
@@ -43,7 +45,7 @@ struct SpaceHealth {
 struct HealthReport {
   Health status = Health::kHealthy;  // the worst of the checks
   std::vector<HealthCheck> checks;
-  std::vector<SpaceHealth> spaces;  // open ones, sorted
+  std::vector<SpaceHealth> spaces;  // all below the data root, sorted
   double uptime_seconds = 0;
 };
 
@@ -58,6 +60,7 @@ struct HealthInputs {
   std::vector<std::string> failing_spaces;      // that do not answer
   std::vector<std::string> latched_spaces;      // that take no writes until a restart
   std::vector<std::string> failing_migrations;  // "space: why"
+  std::vector<std::string> damaged_sources;     // "space: what of upstream's log is not readable"
   double wal_lag_seconds = 0;
   uint64_t edges = 0;
 };

@@ -86,7 +86,7 @@ class ServerMetricsImpl final : public ServerMetrics {
     stats.request_bytes.fetch_add(record.request_size_bytes, std::memory_order_relaxed);
     stats.response_bytes.fetch_add(record.response_size_bytes, std::memory_order_relaxed);
     if (record.route != nullptr) {
-      requests_.Record(clock_.MonotonicNs(), record.duration_ns, record.status < 500);
+      requests_.Record(clock_.MonotonicNs(), record.duration_ns, !IsFailure(record.status));
     }
   }
 
@@ -134,14 +134,18 @@ class ServerMetricsImpl final : public ServerMetrics {
     inputs.requests_last_minute = recent.requests;
     inputs.p99_seconds = recent.p99_seconds;
     inputs.error_ratio = recent.error_ratio;
-    for (const SpaceMigration& space : scheduler.Spaces(std::nullopt)) {
+    const std::vector<SpaceMigration> known = scheduler.Spaces(std::nullopt);
+    for (const SpaceMigration& space : known) {
       if (space.phase == "failed") {
         inputs.failing_migrations.push_back(space.space + ": " + space.error);
+      }
+      if (space.source && !space.source->clean()) {
+        inputs.damaged_sources.push_back(space.space + ": " + space.source->Summary());
       }
     }
     HealthReport report;
     MutexLock lock(mutex_);
-    report.spaces = spaces_.Check(spaces, clock_.MonotonicNs(), &inputs);
+    report.spaces = spaces_.Check(spaces, known, clock_.MonotonicNs(), &inputs);
     report.checks = EvaluateHealth(inputs);
     const uint64_t now = clock_.MonotonicNs();
     for (HealthCheck& check : report.checks) {

@@ -13,6 +13,10 @@
 
 namespace engram::server {
 
+// Whether the server failed the request. 501 says what there is not, 503 when to come again: both
+// are answers, and who is told to come again does.
+constexpr bool IsFailure(int status) { return status >= 500 && status != 501 && status != 503; }
+
 // Thread-safe.
 class ServerMetrics {
  public:
@@ -34,8 +38,7 @@ class ServerMetrics {
   virtual std::string PrometheusText(SpaceRegistry& spaces, MigrationScheduler& scheduler) = 0;
   // The JSON of GET /metrics: windows of 1 s, 10 s, 1 min and 5 min over latencies in seconds.
   virtual std::string Json(SpaceRegistry& spaces, MigrationScheduler& scheduler) = 0;
-  // Of the last minute, over all requests that a route took: seconds, and the share that failed
-  // (5xx).
+  // Of the last minute, over all requests that a route took: seconds, and the share that failed.
   struct Recent {
     uint64_t requests = 0;
     double p99_seconds = 0;

@@ -19,6 +19,24 @@ constexpr std::array<uint32_t, 5> kModes = {ENGRAM_SE_MODE_LEGACY, ENGRAM_SE_MOD
 double Number(uint64_t value) { return static_cast<double>(value); }
 double Seconds(uint64_t ns) { return static_cast<double>(ns) / 1e9; }
 
+// Those that are not open, without opening them, and those that do not answer.
+void AddClosed(const std::vector<SpaceMigration>& known, const std::vector<std::string>& failing,
+               std::vector<SpaceHealth>* spaces) {
+  std::set<std::string> open;
+  for (const SpaceHealth& space : *spaces) open.insert(space.space);
+  const std::set<std::string> silent(failing.begin(), failing.end());
+  for (const SpaceMigration& space : known) {
+    if (open.contains(space.space)) continue;
+    SpaceHealth closed;
+    closed.space = space.space;
+    closed.open = false;
+    if (space.mode != 0 && !silent.contains(space.space)) closed.memories = space.count;
+    spaces->push_back(std::move(closed));
+  }
+  std::sort(spaces->begin(), spaces->end(),
+            [](const SpaceHealth& a, const SpaceHealth& b) { return a.space < b.space; });
+}
+
 }  // namespace
 
 void SpaceFamilies::Opened(const ServedSpace& space) {
@@ -128,6 +146,25 @@ void SpaceFamilies::DeclareMigration(Families* families) {
       "1 if the last verification of the space found its digest right, 0 if it did not; no sample "
       "before the first");
   gauge("engram_dual_memory_types", "1 while the flag is on");
+  gauge("engram_upstream_damaged_places", "Damaged stretches in the logs that upstream left");
+  gauge("engram_upstream_undecodable_records",
+        "Intact records in the logs that upstream left that cannot be decoded");
+}
+
+// Upstream counts these. A server rewrites neither its log nor a space that it serves: `engram
+// compact` works while none has it open.
+void SpaceFamilies::AddCompaction(Families* families) {
+  for (const auto& [name, help] :
+       {std::pair{"engram_wal_compaction_runs_total", "Rewrites of the log by this server"},
+        {"engram_wal_compaction_bytes_reclaimed", "Bytes these rewrites gave back"},
+        {"engram_compaction_attempts_total", "Compactions of spaces by this server"},
+        {"engram_compaction_success_total", "Of these, how many succeeded"},
+        {"engram_compaction_rollback_total", "Of these, how many were taken back"},
+        {"engram_compaction_episodes_removed", "Memories these compactions removed"},
+        {"engram_compaction_storage_saved_bytes", "Bytes these compactions gave back"}}) {
+    families->Declare(name, MetricType::Counter, help);
+    families->Counter(name, 0);
+  }
 }
 
 void SpaceFamilies::AddSpace(const ServedSpace& space, const engram_se_figures& figures,
@@ -203,8 +240,9 @@ double SpaceFamilies::LagSeconds(const std::string& space, const engram_se_figur
   return unapplied.empty() ? 0 : Seconds(now_ns - unapplied.front().second);
 }
 
-std::vector<SpaceHealth> SpaceFamilies::Check(SpaceRegistry& spaces, uint64_t now_ns,
-                                              HealthInputs* inputs) {
+std::vector<SpaceHealth> SpaceFamilies::Check(SpaceRegistry& spaces,
+                                              const std::vector<SpaceMigration>& known,
+                                              uint64_t now_ns, HealthInputs* inputs) {
   const auto disk = data_root_.empty() ? Result<DiskSpace>(Status::NotFound("no data root"))
                                        : FileSystem::Posix().Space(data_root_);
   if (disk.ok()) {
@@ -229,8 +267,9 @@ std::vector<SpaceHealth> SpaceFamilies::Check(SpaceRegistry& spaces, uint64_t no
     const double pressure =
         inputs->disk_total_bytes == 0 || room == 0 ? 0 : Number(figures->size_bytes) / room;
     if (figures->latched != 0) inputs->latched_spaces.push_back(name);
-    found.push_back({name, figures->count, pressure, lag * 1e3, 0, figures->latched != 0});
+    found.push_back({name, true, figures->count, pressure, lag * 1e3, 0, figures->latched != 0});
   }
+  AddClosed(known, inputs->failing_spaces, &found);
   return found;
 }
 
@@ -268,6 +307,11 @@ void SpaceFamilies::AddMigration(MigrationScheduler& scheduler, Families* famili
     families->Gauge("engram_migration_rate", space.rate, labels);
     families->Gauge("engram_migration_lag_lsn", Number(space.lag_lsn), labels);
     families->Gauge("engram_migration_phase", 1, {{"space", space.space}, {"phase", space.phase}});
+    if (space.source) {
+      families->Gauge("engram_upstream_damaged_places", Number(space.source->damaged), labels);
+      families->Gauge("engram_upstream_undecodable_records", Number(space.source->quarantined),
+                      labels);
+    }
     if (space.digest_matches || space.phase == "failed") {
       families->Gauge("engram_digest_match", space.digest_matches ? 1 : 0, labels);
     }
@@ -325,6 +369,7 @@ void SpaceFamilies::Collect(SpaceRegistry& spaces, MigrationScheduler& scheduler
     totals.gate_seconds += Seconds(memory.gate_wait_ns.total());
   }
   AddTotals(totals, families);
+  AddCompaction(families);
   AddMigration(scheduler, families);
 }
 

@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "server/metrics/families.h"
 #include "server/metrics/health.h"
@@ -25,8 +26,10 @@ class SpaceFamilies {
   void FailedToOpen(const Status& why);
   void Collect(SpaceRegistry& spaces, MigrationScheduler& scheduler, uint64_t now_ns,
                Families* families);
-  // What the checks of the open spaces find; fills their part of the inputs.
-  std::vector<SpaceHealth> Check(SpaceRegistry& spaces, uint64_t now_ns, HealthInputs* inputs);
+  // What the checks of the open spaces find; fills their part of the inputs. The spaces that are
+  // not open follow from `known`, what the scheduler says of all.
+  std::vector<SpaceHealth> Check(SpaceRegistry& spaces, const std::vector<SpaceMigration>& known,
+                                 uint64_t now_ns, HealthInputs* inputs);
 
  private:
   // Of one space, over all its openings.
@@ -48,6 +51,7 @@ class SpaceFamilies {
   void DeclareSpaces(Families* families);
   void DeclareLog(Families* families);
   void DeclareMigration(Families* families);
+  void AddCompaction(Families* families);
   void AddSpace(const ServedSpace& space, const engram_se_figures& figures, Families* families,
                 Totals* totals);
   void AddLog(const ServedSpace& space, const engram_se_figures& figures, uint64_t now_ns,

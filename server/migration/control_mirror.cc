@@ -17,7 +17,7 @@ const char* PhaseName(uint32_t phase) {
 }
 
 uint32_t PhaseNumber(std::string_view name) {
-  for (uint32_t phase = ENGRAM_SE_PHASE_TAIL; phase <= ENGRAM_SE_PHASE_FAILED; ++phase) {
+  for (uint32_t phase = ENGRAM_SE_PHASE_TAIL; phase <= ENGRAM_SE_PHASE_INGEST; ++phase) {
     if (name == PhaseName(phase)) return phase;
   }
   return 0;

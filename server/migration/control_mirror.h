@@ -12,7 +12,7 @@ namespace engram::server {
 
 // "tail", ...; "off" for 0.
 const char* PhaseName(uint32_t phase);
-// The other way; 0 for what is no migrator's phase.
+// The other way; 0 for what is no phase of a control block.
 uint32_t PhaseNumber(std::string_view name);
 
 // Fill what the source knows: mode, counts, digest, LSN; of a control block also the rest.

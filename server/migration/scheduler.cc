@@ -17,9 +17,9 @@ constexpr uint64_t kBatchMax = 1'000'000;
 constexpr size_t kOpeningThreads = 16;
 
 Status CheckKnobs(const SchedulerKnobs& knobs) {
-  if (!(knobs.p99_budget_percent >= 0 && knobs.p99_budget_percent <= 10'000)) {
+  if (!(knobs.p99_budget_percent >= 0 && knobs.p99_budget_percent <= 1000)) {
     return Status::InvalidArgument("p99_budget_percent is out of range",
-                                   "give a number from 0 to 10000, for example 5");
+                                   "give a number from 0 to 1000, for example 5");
   }
   if (knobs.batch_size == 0 || knobs.batch_size > kBatchMax) {
     return Status::InvalidArgument("batch_size is out of range",
@@ -32,10 +32,11 @@ Status CheckKnobs(const SchedulerKnobs& knobs) {
   return Status::Ok();
 }
 
-// Calls `work` for every name, several at a time: opening a space mostly waits for the disk. The
-// error of the first name that has one; the others are done nevertheless.
+// Calls `work` for every name, several at a time: opening a space mostly waits for the disk. Those
+// that failed, in the order of the names.
 template <typename Work>
-Status ForEach(const std::vector<std::string>& names, Work&& work) {
+std::vector<MigrationScheduler::Failure> ForEach(const std::vector<std::string>& names,
+                                                 Work&& work) {
   std::vector<Status> statuses(names.size());
   std::atomic<size_t> next{0};
   const auto run = [&] {
@@ -47,12 +48,13 @@ Status ForEach(const std::vector<std::string>& names, Work&& work) {
   for (size_t i = 1; i < std::min(names.size(), kOpeningThreads); ++i) threads.emplace_back(run);
   run();
   for (std::thread& thread : threads) thread.join();
+  std::vector<MigrationScheduler::Failure> failures;
   for (size_t i = 0; i < names.size(); ++i) {
     // Several at a time may have been more than may be open at once.
     if (statuses[i].code() == StatusCode::kBusy) statuses[i] = work(names[i]);
-    if (!statuses[i].ok()) return statuses[i].WithContext("space " + names[i]);
+    if (!statuses[i].ok()) failures.push_back({names[i], std::move(statuses[i])});
   }
-  return Status::Ok();
+  return failures;
 }
 
 }  // namespace
@@ -75,13 +77,15 @@ Result<std::unique_ptr<MigrationScheduler>> MigrationScheduler::Start(SpaceRegis
   }
   ENGRAM_ASSIGN_OR_RETURN(OnlineRegister online, OnlineRegister::Load(fs, options.data_root));
   ENGRAM_ASSIGN_OR_RETURN(const auto names, spaces.Names());
-  auto scheduler = std::make_unique<Scheduler>(spaces, options, std::move(online), clock, logger);
+  auto scheduler =
+      std::make_unique<Scheduler>(spaces, options, std::move(online),
+                                  FindingsRegister::Load(fs, options.data_root), clock, logger);
   scheduler->Begin(sources);
   return std::unique_ptr<MigrationScheduler>(std::move(scheduler));
 }
 
 Scheduler::Scheduler(SpaceRegistry& spaces, const Options& options, OnlineRegister online,
-                     Clock& clock, Logger& logger)
+                     FindingsRegister findings, Clock& clock, Logger& logger)
     : spaces_(spaces),
       options_(options),
       clock_(clock),
@@ -89,6 +93,7 @@ Scheduler::Scheduler(SpaceRegistry& spaces, const Options& options, OnlineRegist
       dual_(options.dual_memory_types),
       knobs_(options.knobs),
       online_(std::move(online)),
+      findings_(std::move(findings)),
       governor_(clock) {}
 
 void Scheduler::Begin(const std::vector<UpstreamSource>& sources) {
@@ -98,9 +103,13 @@ void Scheduler::Begin(const std::vector<UpstreamSource>& sources) {
     if (knobs_.paused) {
       throttles_.Note(ThrottleReason::kPaused, clock_.MonotonicNs(), WallNs());
     }
+    std::set<std::string> with_source;
     for (const UpstreamSource& source : sources) {
       entries_[source.space].arrival.source = source.directory;
+      with_source.insert(source.space);
     }
+    IgnoreError(findings_.Retain(with_source), "it is tried again at the next start");
+    for (const auto& [name, findings] : findings_.spaces()) entries_[name].source = findings;
     if (names.ok()) {
       for (const std::string& name : *names) entries_[name];
     }
@@ -137,6 +146,7 @@ Status Scheduler::SwitchSpace(const SpaceHandle& space, uint32_t mode) {
     entry.mode = now;
     entry.idle = false;
     entry.mirror_due = true;
+    if (!entry.failing()) entry.error.clear();  // of a mode it did not take before
   }
   // A mode is not left to the next beat: whoever looks after a crash finds it.
   if (changed) Publish(*space, static_cast<uint32_t>(getpid()));
@@ -232,16 +242,19 @@ Result<SpaceHandle> Scheduler::OpenSpace(const std::string& name) {
   return space;
 }
 
+// A space that cannot be opened has no say.
 Status Scheduler::CheckMayTurnOff(const std::vector<std::string>& names) {
-  return ForEach(names, [this](const std::string& name) -> Status {
-    ENGRAM_ASSIGN_OR_RETURN(const SpaceHandle space, OpenSpace(name));
-    if (space == nullptr) return Status::Ok();
-    ENGRAM_ASSIGN_OR_RETURN(const uint32_t mode, space->space->Mode());
-    if (mode != ENGRAM_SE_MODE_FINALIZED) return Status::Ok();
+  const auto finalized = ForEach(names, [this](const std::string& name) -> Status {
+    const auto space = OpenSpace(name);
+    if (!space.ok() || *space == nullptr) return Status::Ok();
+    const auto mode = (*space)->space->Mode();
+    if (!mode.ok() || *mode != ENGRAM_SE_MODE_FINALIZED) return Status::Ok();
     return Status::FailedPrecondition(
         "it is finalized: its old records are gone, dual memory stays on",
         "restore the data root from a backup, or move the space's folder to a server of its own");
   });
+  if (finalized.empty()) return Status::Ok();
+  return finalized.front().why.WithContext("space " + finalized.front().space);
 }
 
 Status Scheduler::ApplyMode(const std::string& name, bool on) {
@@ -250,14 +263,46 @@ Status Scheduler::ApplyMode(const std::string& name, bool on) {
   return SwitchSpace(space, on ? ENGRAM_SE_MODE_DUAL : ENGRAM_SE_MODE_LEGACY);
 }
 
-Status Scheduler::SetDualMemoryTypes(bool on) {
+// OK: the space is not written to until it is opened again, and takes the mode then. Else it would
+// go on storing what the flag says is over.
+Status Scheduler::VetoOf(const Failure& failure) {
+  const SpaceHandle space = OpenNow(failure.space);
+  if (space == nullptr) return Status::Ok();
+  const auto figures = space->space->Figures();
+  const uint32_t wanted = dual_.load() ? ENGRAM_SE_MODE_DUAL : ENGRAM_SE_MODE_LEGACY;
+  if (figures.ok() && (figures->latched != 0 || figures->mode == wanted)) return Status::Ok();
+  switch (failure.why.code()) {
+    case StatusCode::kBusy:
+    case StatusCode::kFull:
+    case StatusCode::kCancelled:
+    case StatusCode::kFailedPrecondition:
+      return failure.why.WithContext("space " + failure.space);
+    default:
+      return Status::FailedPrecondition(
+          "space " + failure.space + " does not take the mode: " + failure.why.message(),
+          "run: engram verify --full --space=" + failure.space);
+  }
+}
+
+void Scheduler::NoteNotTaken(const Failure& failure) {
+  logger_.Error("space " + failure.space +
+                " takes the flag when it can be opened: " + failure.why.ToString());
+  MutexLock lock(mutex_);
+  entries_[failure.space].error = failure.why.message();
+}
+
+Result<std::vector<MigrationScheduler::Failure>> Scheduler::SetDualMemoryTypes(bool on) {
   MutexLock flag(flag_mutex_);
   ENGRAM_ASSIGN_OR_RETURN(const auto names, spaces_.Names());
   if (!on) ENGRAM_TRY(CheckMayTurnOff(names));
   const bool before = dual_.load();
   // From here on a space that opens takes the new mode by itself.
   dual_.store(on);
-  Status status = ForEach(names, [&](const std::string& name) { return ApplyMode(name, on); });
+  auto failures = ForEach(names, [&](const std::string& name) { return ApplyMode(name, on); });
+  Status status;
+  for (const Failure& failure : failures) {
+    if (status.ok()) status = VetoOf(failure);
+  }
   if (status.ok()) {
     MutexLock lock(mutex_);
     status = online_.Set({});
@@ -267,14 +312,15 @@ Status Scheduler::SetDualMemoryTypes(bool on) {
   }
   if (!status.ok()) {
     dual_.store(before);
-    IgnoreError(ForEach(names, [&](const std::string& name) { return ApplyMode(name, before); }),
-                "the first failure is reported; a space takes its mode again when it opens");
+    // The first failure is reported; a space takes its mode again when it opens.
+    ForEach(names, [&](const std::string& name) { return ApplyMode(name, before); });
     return status;
   }
+  for (const Failure& failure : failures) NoteNotTaken(failure);
   logger_.Info(std::string("dual_memory_types is ") + (on ? "on" : "off") + " in " +
-               std::to_string(names.size()) + " spaces");
+               std::to_string(names.size() - failures.size()) + " spaces");
   Wake();
-  return Status::Ok();
+  return failures;
 }
 
 Status Scheduler::MigrateOnline(const std::optional<std::string>& space) {

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/result.h"
 #include "server/graph/space_registry.h"
+#include "server/migration/source_findings.h"
 
 namespace engram::server {
 
@@ -39,6 +40,7 @@ struct SpaceMigration {
   uint64_t lsn = 0;             // what the figures are true at
   std::string online_step;  // of a guided migration: "write_new", "verify", "shadow", ...; else ""
   std::string error;        // of phase "failed", and of the last step that did not work
+  std::optional<SourceFindings> source;  // of what upstream left, once it was read
 };
 
 struct SchedulerKnobs {
@@ -102,9 +104,15 @@ class MigrationScheduler {
   virtual ~MigrationScheduler() = default;  // as Stop()
 
   // The flag. Sets the mode of every space (open or not) before it returns; spaces made later
-  // start in it. kFailedPrecondition: turned off while a space is finalized (names it); nothing
-  // changed then. Ends every guided migration.
-  virtual Status SetDualMemoryTypes(bool on) = 0;
+  // start in it. Ends every guided migration. A space that cannot be opened or takes no writes
+  // stops no other: it is in what is returned and takes the mode when it opens. On an error nothing
+  // changed; it names the space: kFailedPrecondition, turned off while one is finalized, or one
+  // goes on being written to and does not take the mode; kBusy and kFull of the latter.
+  struct Failure {
+    std::string space;
+    Status why;
+  };
+  virtual Result<std::vector<Failure>> SetDualMemoryTypes(bool on) = 0;
   virtual bool dual_memory_types() const = 0;
   // The guided way (design.md section 6) for one space, or for all: legacy -> dual_write -> shadow
   // -> dual, each step after a verification. Returns when it is recorded durably; progress is in

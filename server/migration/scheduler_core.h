@@ -20,6 +20,7 @@
 #include "server/migration/pace.h"
 #include "server/migration/round_robin.h"
 #include "server/migration/scheduler.h"
+#include "server/migration/source_findings.h"
 #include "server/migration/throttle_log.h"
 #include "server/migration/token_bucket.h"
 #include "server/migration/upstream_sources.h"
@@ -59,6 +60,7 @@ struct SpaceEntry {
     double rate = 0;
     double eta_seconds = -1;
   } arrival;
+  std::optional<SourceFindings> source;  // as it was read the last time
 
   // The guided way. `verified` holds for `mode` alone.
   struct Online {
@@ -82,12 +84,12 @@ struct SpaceEntry {
 
 class Scheduler final : public MigrationScheduler {
  public:
-  Scheduler(SpaceRegistry& spaces, const Options& options, OnlineRegister online, Clock& clock,
-            Logger& logger);
+  Scheduler(SpaceRegistry& spaces, const Options& options, OnlineRegister online,
+            FindingsRegister findings, Clock& clock, Logger& logger);
   ~Scheduler() override { Stop(); }
   void Begin(const std::vector<UpstreamSource>& sources);
 
-  Status SetDualMemoryTypes(bool on) override;
+  Result<std::vector<Failure>> SetDualMemoryTypes(bool on) override;
   bool dual_memory_types() const override { return dual_.load(); }
   Status MigrateOnline(const std::optional<std::string>& space) override;
   Status SetKnobs(const SchedulerKnobs& knobs) override;
@@ -107,6 +109,8 @@ class Scheduler final : public MigrationScheduler {
   // scheduler.cc: the flag, the knobs, what the registry reports.
   Status CheckMayTurnOff(const std::vector<std::string>& names);
   Status ApplyMode(const std::string& name, bool on);
+  Status VetoOf(const Failure& failure);
+  void NoteNotTaken(const Failure& failure) ENGRAM_EXCLUDES(mutex_);
   uint32_t ModeOf(const std::string& name) ENGRAM_REQUIRES(mutex_);
   Status SwitchSpace(const SpaceHandle& space, uint32_t mode) ENGRAM_EXCLUDES(mutex_);
   void OpenTailer(const SpaceHandle& space) ENGRAM_EXCLUDES(mutex_);
@@ -144,8 +148,10 @@ class Scheduler final : public MigrationScheduler {
 
   // scheduler_jobs.cc: what upstream left, and the guided way.
   void QueueArrivals(uint64_t* wake_at_ns) ENGRAM_EXCLUDES(mutex_);
+  void ShowArrivals(const std::vector<std::string>& names) ENGRAM_EXCLUDES(mutex_);
   void BringIn(const std::string& name, const std::atomic<bool>& cancel) ENGRAM_EXCLUDES(mutex_);
   void Arrived(const std::string& name, const Status& status) ENGRAM_EXCLUDES(mutex_);
+  void TakeFindings(const std::string& name, const std::string& report) ENGRAM_EXCLUDES(mutex_);
   void AdvanceOnline(uint64_t* wake_at_ns) ENGRAM_EXCLUDES(mutex_);
   void AdvanceOnline(const std::string& name, uint64_t* wake_at_ns) ENGRAM_EXCLUDES(mutex_);
   Status NextOnlineMode(const SpaceHandle& space) ENGRAM_EXCLUDES(mutex_);
@@ -173,6 +179,7 @@ class Scheduler final : public MigrationScheduler {
   SchedulerKnobs knobs_ ENGRAM_GUARDED_BY(mutex_);
   Entries entries_ ENGRAM_GUARDED_BY(mutex_);
   OnlineRegister online_ ENGRAM_GUARDED_BY(mutex_);
+  FindingsRegister findings_ ENGRAM_GUARDED_BY(mutex_);
   ThrottleLog throttles_ ENGRAM_GUARDED_BY(mutex_);
   MigrationFigures figures_ ENGRAM_GUARDED_BY(mutex_);
 
@@ -183,6 +190,7 @@ class Scheduler final : public MigrationScheduler {
   uint64_t memory_held_until_ns_ = 0;
   uint64_t published_ns_ = 0;
   uint64_t writes_refreshed_ = 0;
+  bool arrivals_shown_ = false;
 
   ForegroundGovernor governor_;
   BackgroundJobs jobs_;

@@ -1,6 +1,7 @@
 // What upstream left, and the guided way: long jobs beside the stepping thread.
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "server/migration/scheduler_core.h"
 
@@ -44,6 +45,17 @@ void Scheduler::QueueArrivals(uint64_t* wake_at_ns) {
   MutexLock lock(mutex_);
   if (stop_) return;
   const uint64_t now = clock_.MonotonicNs();
+  if (!std::exchange(arrivals_shown_, true)) {
+    std::vector<std::string> names;
+    for (const auto& [name, entry] : entries_) {
+      if (entry.arriving()) names.push_back(name);
+    }
+    // One alone is brought in at once.
+    if (names.size() > 1) {
+      jobs_.Add(BackgroundJobs::Kind::kIngest,
+                [this, names](const std::atomic<bool>&) { ShowArrivals(names); });
+    }
+  }
   for (auto& [name, entry] : entries_) {
     if (!entry.arriving() || entry.arrival.queued) continue;
     if (!entry.arrival.retry.Due(now)) {
@@ -54,6 +66,18 @@ void Scheduler::QueueArrivals(uint64_t* wake_at_ns) {
     const std::string space = name;
     jobs_.Add(BackgroundJobs::Kind::kIngest,
               [this, space](const std::atomic<bool>& cancel) { BringIn(space, cancel); });
+  }
+}
+
+// Those that wait for their turn are opened once: their control blocks then say that they wait,
+// also while the server does not answer.
+void Scheduler::ShowArrivals(const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    {
+      MutexLock lock(mutex_);
+      if (stop_) return;
+    }
+    IgnoreError(OpenSpace(name).status(), "its ingest fails on it as well, and says so");
   }
 }
 
@@ -89,14 +113,50 @@ void Scheduler::BringIn(const std::string& name, const std::atomic<bool>& cancel
   };
   logger_.Info("space " + name + ": bringing in what upstream left");
   const auto report = (*space)->space->Ingest(options, job);
+  if (report.ok()) TakeFindings(name, *report);
   Arrived(name, report.status());
+}
+
+// Each place is told once, when the source is read: a source that did not change is not.
+void Scheduler::TakeFindings(const std::string& name, const std::string& report) {
+  std::string folder;
+  {
+    MutexLock lock(mutex_);
+    const std::string& source = entries_[name].arrival.source;
+    const std::string root = JoinPath(options_.data_root, "");
+    if (source.starts_with(root)) folder = JoinPath(source.substr(root.size()), "");
+  }
+  auto findings = FindingsOf(report, folder);
+  if (!findings) return;
+  for (const SourceFindings::Place& place : findings->places) {
+    logger_.Write(LogLevel::kWarning, "what upstream left is not readable here",
+                  {{"space", name},
+                   {"file", place.file},
+                   {"offset", place.offset},
+                   {"finding", place.quarantined ? "quarantined" : "damaged"},
+                   {"detail", place.what}});
+  }
+  const uint64_t all = findings->damaged + findings->quarantined;
+  if (all > findings->places.size()) {
+    logger_.Warning("space " + name + ": and " + std::to_string(all - findings->places.size()) +
+                    " more places; engram inspect source lists all");
+  }
+  MutexLock lock(mutex_);
+  entries_[name].source = *findings;
+  const Status kept = findings_.Set(name, std::move(*findings));
+  if (!kept.ok()) {
+    logger_.Warning("space " + name +
+                    ": what was found in upstream's log is not kept: " + kept.message());
+  }
 }
 
 void Scheduler::Arrived(const std::string& name, const Status& status) {
   SpaceHandle space;
+  std::string lost;
   {
     MutexLock lock(mutex_);
     SpaceEntry& entry = entries_[name];
+    if (entry.source && !entry.source->clean()) lost = entry.source->Summary();
     entry.arrival.queued = false;
     entry.mirror_due = true;
     if (status.ok() || IsFinal(status)) {
@@ -113,7 +173,11 @@ void Scheduler::Arrived(const std::string& name, const Status& status) {
     ++changes_;
     changed_.NotifyAll();
   }
-  if (status.ok()) logger_.Info("space " + name + ": everything upstream left is in");
+  if (status.ok() && lost.empty()) {
+    logger_.Info("space " + name + ": everything upstream left is in");
+  } else if (status.ok()) {
+    logger_.Warning("space " + name + ": what upstream left is in, but for " + lost);
+  }
   if (IsFinal(status)) {
     logger_.Error("space " + name + ": what upstream left does not come in: " + status.ToString());
   }

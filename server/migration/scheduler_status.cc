@@ -38,6 +38,7 @@ void Scheduler::Describe(const std::string& name, uint64_t now_ns, SpaceMigratio
   status->lag_lsn = entry.lag_lsn;
   status->digest_matches = entry.digest_matches;
   status->error = entry.error;
+  status->source = entry.source;
   status->rate = entry.arriving() ? entry.arrival.rate : entry.rate.PerSecond(now_ns);
   if (entry.arriving()) {
     status->eta_seconds = entry.arrival.eta_seconds;

@@ -2,10 +2,14 @@
 """Upstream's clients against the running server, with the requests they send: its command line, loadtest, the
 Python ingest tools, the demo and the quickstart."""
 import concurrent.futures
+import contextlib
 import json
 import math
 import random
+import re
+import socket
 import threading
+import time
 import unittest
 import urllib.parse
 
@@ -207,10 +211,16 @@ class Demo(ApiTest):
         self.assertEqual(self.server.call("POST", "/api/v1/query/execute", {}).status, 404)
 
     def test_texts_alone_are_all_kept_and_found_after_a_restart(self):
+        self.check_texts(kill=False)
+
+    def test_texts_alone_are_all_kept_and_found_after_a_kill(self):
+        self.check_texts(kill=True)
+
+    def check_texts(self, kill):
         texts = [f"the same words in another order {i:02}" for i in range(50)]
         ids = [self.server.ok("POST", "/api/v1/memories/remember", {"content": t})["memory_id"]
                for t in texts]
-        self.restart(kill=False)
+        self.restart(kill)
         for memory_id, text in zip(ids, texts):
             self.assertEqual(self.server.get(memory_id).json["content"], text)
             query = urllib.parse.quote(text)
@@ -219,6 +229,63 @@ class Demo(ApiTest):
             recalled = self.server.ok("GET", f"/api/v1/memories/recall?query={query}")
             self.assertIn(memory_id, [m["id"] for m in recalled["memories"]["vivid"]])
         self.assertEqual(sorted(self.server.list_all()), sorted(ids))
+
+
+class Streams(ApiTest):
+    """Server-sent events: what happens in one space, and in no other."""
+
+    def events(self, path, act, count, headers=()):
+        """The first events, as (name, data)."""
+        with contextlib.closing(socket.create_connection(("127.0.0.1", self.server.port))) as stream:
+            stream.settimeout(10)
+            lines = [f"GET {path} HTTP/1.1", "Host: x", *headers]
+            stream.sendall("\r\n".join(lines).encode() + b"\r\n\r\n")
+            text = b""
+            while b"\r\n\r\n" not in text:
+                text += stream.recv(65536)
+            self.assertIn(b"text/event-stream", text)
+            time.sleep(0.7)  # it has looked once
+            for step in act:
+                step()
+                time.sleep(0.7)
+            while len(re.findall(rb"\ndata: [^\n]*\n\n", text)) < count:
+                text += stream.recv(65536)
+        found, name = [], None
+        for line in text.decode().splitlines():
+            if line.startswith("event: "):
+                name = line.removeprefix("event: ")
+            elif line.startswith("data: "):
+                found.append((name, json.loads(line.removeprefix("data: "))))
+        return found
+
+    def test_the_space_of_a_stream_is_named_as_everywhere(self):
+        self.server.put("a", "text")
+        self.server.put("a", "text", space="tenant-a")
+        act = [lambda: self.server.put("b", "text"),
+               lambda: self.server.put("b", "text", space="tenant-a")]
+        for path, headers in (("?space=tenant-a", ()), ("", ("X-Memory-Space: tenant-a",)),
+                              ("", ("X-Engram-Memory-Space: tenant-a",))):
+            name, data = self.events("/api/v1/stream/activities" + path, act, 1, headers)[0]
+            self.assertEqual((name, data["memory_space_id"]), ("storage", "tenant-a"))
+            self.assertEqual((data["writes"], data["memories"]), (1, 2))
+        name, data = self.events("/api/v1/stream/consolidation", [], 1,
+                                 ["X-Memory-Space: tenant-a"])[0]
+        self.assertEqual((name, data["memory_space_id"], data["episodes"]),
+                         ("progress", "tenant-a", 2))
+
+    def test_what_comes_and_what_goes_have_names_of_their_own(self):
+        self.server.put("a", "text")
+        act = [lambda: self.server.put("b", "text"), lambda: self.server.delete("a")]
+        events = self.events("/api/v1/stream/memories", act, 2)
+        self.assertEqual([(name, data["event_type"], data["memories"]) for name, data in events],
+                         [("formation", "formation", 2), ("deletion", "deletion", 1)])
+
+    def test_a_name_that_is_none_is_refused(self):
+        for stream in ("migration", "activities", "memories", "consolidation"):
+            path = "/api/v1/stream/" + stream
+            self.assertEqual(self.server.call("GET", path + "?space=..%2Fx").status, 400, stream)
+            self.assertEqual(self.server.call("GET", path, headers={
+                "X-Memory-Space": "one", "X-Memory-Space-Id": "two"}).status, 400, stream)
 
 
 class BadInput(ApiTest):
@@ -238,6 +305,8 @@ class BadInput(ApiTest):
             ("GET", "/api/v1/memories?tier=tepid", None, 400, "BAD_REQUEST"),
             ("GET", "/api/v1/memories?limit=abc", None, 400, "BAD_REQUEST"),
             ("GET", "/api/v1/memories?space=..%2Fx", None, 400, "INVALID_MEMORY_INPUT"),
+            ("POST", post, {"content": "c", "id": "search"}, 400, "INVALID_MEMORY_INPUT"),
+            ("POST", post, {"content": "c", "id": "x" * 40_000}, 400, "INVALID_MEMORY_INPUT"),
             ("GET", "/api/v1/memories/nobody", None, 404, "MEMORY_NOT_FOUND"),
             ("DELETE", "/api/v1/memories/nobody", None, 404, "MEMORY_NOT_FOUND"),
         ]

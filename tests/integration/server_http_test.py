@@ -261,8 +261,17 @@ class BadInput(HttpTest):
                          "/api/v1/admin/features", "/shutdown"]:
                 self.expect_error(request("POST", path, body, JSON, header), 403, "FORBIDDEN")
             self.expect_error(request("DELETE", "/api/v1/memories/x", b"", header), 403, "FORBIDDEN")
+            for path in ["/api/v1/admin/config", "/api/v1/admin/config/server.http_port",
+                         "/api/v1/admin/features", "/api/v1/admin/migration",
+                         "/api/v1/admin/memories", "/api/v1/admin/memories/x",
+                         "/api/v1/admin/space"]:
+                answer = self.ask(request("GET", path, b"", header))
+                self.assertEqual(answer[0], 403, path)
+                self.assertNotIn("access-control-allow-origin", answer[1])
             self.assertEqual(self.ask(request("GET", "/health", b"", header))[0], 200)
+            self.assertEqual(self.ask(request("GET", "/api/v1/memories", b"", header))[0], 200)
         self.assertEqual(self.ask(request("POST", "/api/v1/memories", body, JSON, own))[0], 201)
+        self.assertEqual(self.ask(request("GET", "/api/v1/admin/features", b"", own))[0], 200)
         self.expect_alive()
 
 

@@ -83,7 +83,15 @@ class Metrics(StoreTest):
         left = {n for n in types - exported if not n.startswith("process_")}
         self.assertEqual(left, set(), "exported and not documented")
         self.assertEqual(missing & types, set(), "listed as missing and exported")
-        self.assertIn("engram_wal_compaction_runs_total", missing)
+        self.assertIn("engram_concepts_formed_total", missing)
+
+    def test_what_no_server_does_is_counted_as_0(self):
+        scraped = self.scrape()
+        for name in ("engram_wal_compaction_runs_total", "engram_wal_compaction_bytes_reclaimed",
+                     "engram_compaction_attempts_total", "engram_compaction_success_total",
+                     "engram_compaction_rollback_total", "engram_compaction_episodes_removed",
+                     "engram_compaction_storage_saved_bytes"):
+            self.assertEqual(scraped.value(name), 0, name)
 
     def test_the_tiers_share_the_bytes_on_disk(self):
         for i in range(300):

@@ -161,6 +161,67 @@ class Flag(ServerTest):
         self.assertIn("ENGRAM_FEATURES_DUAL_MEMORY_TYPES", reply.body.decode())
         self.assertEqual(server.ok("GET", "/api/v1/admin/features"), {"dual_memory_types": True})
 
+    def test_a_value_it_has_already_is_kept_all_the_same(self):
+        config = "[features]\ndual_memory_types = %s\n"
+        server = self.server(config=config % "false")
+        server.flag(False)
+        server.config.write_text(config % "true")
+        server.process.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+        features = lambda: server.ok("GET", "/api/v1/admin/features")["dual_memory_types"]
+        self.assertFalse(features(), "what was set at run time wins over the file")
+        server.stop()
+        server.start()
+        self.assertFalse(features())
+        server.stop()
+        server.env["ENGRAM_FEATURES_DUAL_MEMORY_TYPES"] = "false"
+        server.start()
+        server.flag(False)
+
+    def test_a_refused_change_changes_nothing(self):
+        server = self.server()
+        refuse = lambda status, body: self.assertEqual(
+            server.call("POST", "/api/v1/admin/migration", body).status, status, body)
+        refuse(400, {"paused": True, "rate_limit": 99999999999})
+        refuse(400, {"paused": True, "p99_budget_percent": 5000})
+        refuse(400, {"paused": True, "batch_size": 0})
+        refuse(422, {"paused": True, "memory_budget_mb": "much"})
+        self.assertFalse((self.root / ".engram" / "runtime.toml").exists())
+        server.process.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+        knobs = server.ok("GET", "/api/v1/admin/migration")["knobs"]
+        self.assertEqual((knobs["paused"], knobs["rate_limit"]), (False, 0))
+        knobs = server.knobs(batch_size=7, memory_budget_mb=33, p99_budget_percent=1000)
+        self.assertEqual((knobs["batch_size"], knobs["memory_budget_mb"]), (7, 33))
+        server.stop()
+        server.start()
+        self.assertEqual(server.ok("GET", "/api/v1/admin/migration")["knobs"], knobs)
+
+    def test_a_damaged_space_keeps_the_flag_from_no_other(self):
+        server = self.server()
+        server.put("x", "text")
+        server.put("x", "text", space="ill")
+        server.flag(True)
+        server.wait_drained()
+        server.stop()
+        (self.root / "ill" / "dual" / "STORE").write_bytes(b"junk")
+        server.start()
+        for on in (False, True, False):
+            answer = server.ok("POST", "/api/v1/admin/features", {"dual_memory_types": on})
+            self.assertEqual(answer["dual_memory_types"], on)
+            failed, = answer["failed_spaces"]
+            self.assertEqual(failed["space"], "ill")
+            self.assertTrue(failed["error"])
+            self.assertEqual(server.migration()["mode"], "dual" if on else "legacy")
+        answer = server.ok("POST", "/api/v1/admin/config/features.dual_memory_types",
+                           {"value": True})
+        self.assertEqual([f["space"] for f in answer["failed_spaces"]], ["ill"])
+        code, answer = self.command(server, "config", "set", "features.dual_memory_types", "true")
+        self.assertEqual((code, [f["space"] for f in answer["failed_spaces"]]), (0, ["ill"]))
+        server.stop()
+        server.start()
+        self.assertTrue(server.ok("GET", "/api/v1/admin/features")["dual_memory_types"])
+
     def test_off_is_refused_once_a_space_is_finalized(self):
         server = self.server()
         server.put("a", "text")
@@ -334,6 +395,9 @@ class Migrator(ServerTest):
         self.assertIn("the migration failed: ", answer["error"]["message"])
         self.assertIn("embedding row", answer["error"]["message"])
         self.assertEqual(server.migration()["phase"], "failed")
+        scraped = Exposition(server.call("GET", "/metrics/prometheus").body.decode())
+        self.assertEqual(scraped.value("engram_digest_match", space="default"), 0)
+        self.assertEqual(scraped.value("engram_migration_phase", space="default", phase="failed"), 1)
 
     def test_progress_is_streamed(self):
         server = self.server()
@@ -485,6 +549,96 @@ class Upstream(ServerTest):
     def test_every_space_and_the_legacy_layout(self):
         self.check_arrival("spaces", flag=True)
 
+    def arrived(self, server, space):
+        return server.wait_migration(lambda s: s["phase"] != "ingest" and s["source"] is not None,
+                                     "it never arrived", space)
+
+    def test_what_is_damaged_is_told_wherever_one_looks(self):
+        """Per space as the command for one directory reports it; also after a restart."""
+        self.prepare("damaged")
+        copy = self.folder / "copy"
+        shutil.copytree(self.root, copy)
+        report = engram("migrate-dual", "--source", copy, "--data-root", copy, "--json")
+        expected = {s["space"]: s["source"] for s in report.json["spaces"]}
+        ill = sorted(space for space, s in expected.items() if s["damaged"] or s["quarantined"])
+        self.assertGreater(len(ill), 10)
+        self.assertLess(len(ill), len(expected), "some are not damaged")
+        server = self.server()
+        for restarted in (False, True):
+            for space, source in expected.items():
+                found = self.arrived(server, space)["source"]
+                self.assertEqual(found["damaged"], len(source["damaged"]), space)
+                self.assertEqual(found["quarantined"], len(source["quarantined"]), space)
+                self.assertEqual(found["other_types"], source["other_types"], space)
+                self.assertEqual(
+                    [(p["file"], p["offset"], p["what"]) for p in found["places"]],
+                    [(p["file"], p["offset"], p["kind"]) for p in source["damaged"]] +
+                    [(p["file"], p["offset"], p["reason"]) for p in source["quarantined"]])
+            check, = [c for c in server.ok("GET", "/api/v1/system/health")["checks"]
+                      if c["name"] == "upstream"]
+            self.assertEqual(check["status"], "degraded")
+            for space in expected:
+                self.assertEqual(f" {space}:" in check["message"], space in ill, check)
+            scraped = Exposition(server.call("GET", "/metrics/prometheus").body.decode())
+            for space, source in expected.items():
+                self.assertEqual(scraped.value("engram_upstream_damaged_places", space=space),
+                                 len(source["damaged"]))
+            log = server.log.read_text()
+            for space in ill:
+                self.assertIn(f"space {space}: what upstream left is in, but for", log)
+                for place in expected[space]["damaged"]:
+                    self.assertRegex(log, f"warn.*space={space} file={place['file']} "
+                                          f"offset={place['offset']} ")
+            # Stamps of files that changed within two seconds are not trusted: let them age.
+            time.sleep(0 if restarted else 2.5)
+            server.stop()
+            if not restarted:
+                server.start()
+        for space in ill:
+            shutil.rmtree(self.root / space / "wal")
+        server.start()
+        check, = [c for c in server.ok("GET", "/api/v1/system/health")["checks"]
+                  if c["name"] == "upstream"]
+        self.assertEqual(check["status"], "healthy", "who has looked moves the logs away")
+
+    def test_the_control_blocks_say_that_it_is_coming_in(self):
+        """Of every space, also of those that wait for their turn, and after a stop half-way."""
+        self.prepare("spaces")
+        server = self.server(start=False, env={"ENGRAM_MIGRATION_RATE_LIMIT": "2"})
+        server.start()
+        listed = lambda: {s["space"]: s["phase"]
+                          for s in server.ok("GET", "/api/v1/admin/migration")["spaces"]}
+        live = listed()
+        coming = {space for space, phase in live.items() if phase == "ingest"}
+        self.assertGreater(len(coming), 2, live)
+        deadline = time.monotonic() + 10
+        while True:
+            server.process.send_signal(signal.SIGSTOP)
+            try:
+                _, answer = self.command(server, "migrate-dual", "status")
+            finally:
+                server.process.send_signal(signal.SIGCONT)
+            # Right behind the start there is no store yet, and so no block.
+            blocks = {s["space"]: s["phase"] for s in answer.get("spaces", [])}
+            if coming <= set(blocks) and all(blocks[s] == "ingest" for s in coming):
+                break
+            self.assertLess(time.monotonic(), deadline, (blocks, listed()))
+            coming = {space for space, phase in listed().items() if phase == "ingest"}
+            time.sleep(0.1)
+        self.assertEqual(server.stop(), 0)
+        _, answer = self.command(server, "migrate-dual", "status")
+        self.assertIn("ingest", {s["phase"] for s in answer["spaces"]})
+
+    def test_a_directory_that_arrives_leaves_the_server_healthy(self):
+        self.prepare("plain")
+        server = self.server(start=False, env={"ENGRAM_MIGRATION_RATE_LIMIT": "30"})
+        server.start()
+        for _ in range(30):
+            self.assertEqual(server.get("no-such-id").status, 503)
+            self.assertEqual(server.call("GET", "/cluster/health").status, 501)
+        self.assertEqual(server.ok("GET", "/health")["status"], "healthy")
+        self.assertEqual(server.migration()["phase"], "ingest", "the test is too slow")
+
     def test_the_legacy_layout_goes_to_the_default_space(self):
         self.check_arrival("legacy-e2", flag=False)
 
@@ -620,6 +774,32 @@ class Outside(ServerTest):
         self.assertEqual(server.ok("GET", "/health")["service"], "engram")
         self.assertEqual(server.call("GET", "/health/alive").body, b"")
         self.assertEqual(server.ok("GET", "/health/spreading")["name"], "spreading")
+
+    def test_health_and_status_know_the_spaces_that_are_closed(self):
+        server = self.server()
+        self.fill(server, 3)
+        for space, count in (("tenant-a", 2), ("tenant-b", 1)):
+            for i in range(count):
+                server.put(f"m{i}", "text", space=space)
+        server.stop()
+        (self.root / "tenant-b" / "dual" / "STORE").write_bytes(b"junk")
+        server.start()
+        expected = {"default": 3, "tenant-a": 2, "tenant-b": 1}
+        health = server.ok("GET", "/api/v1/system/health")
+        self.assertEqual({s["space"]: s.get("memories") for s in health["spaces"]}, expected)
+        self.assertFalse([s for s in health["spaces"] if s["space"] == "tenant-a"][0]["open"],
+                         "looking at it does not open it")
+        introspection = server.ok("GET", "/api/v1/system/introspect")["memory_statistics"]
+        self.assertEqual(introspection["total_nodes"], 6)
+        self.assertIsNone(introspection["consolidation_states"]["recent"])
+        _, status = self.command(server, "status")
+        self.assertEqual(status["memory_count"], 6)
+        self.assertEqual({s["space"]: s["memories"] for s in status["spaces"]}, expected)
+        one = server.ok("GET", "/api/v1/system/health", headers={"X-Memory-Space": "tenant-a"})
+        self.assertEqual([s["space"] for s in one["spaces"]], ["tenant-a"])
+        migration = server.ok("GET", "/api/v1/admin/migration",
+                              headers={"X-Engram-Memory-Space": "tenant-a"})
+        self.assertEqual([s["space"] for s in migration["spaces"]], ["tenant-a"])
 
     def test_the_exposition_is_well_formed_and_only_rises(self):
         server = self.server()

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <nlohmann/json.hpp>
 #include <regex>
 #include <set>
 #include <sstream>
@@ -11,8 +12,10 @@
 #include "server/metrics/families.h"
 #include "server/metrics/health.h"
 #include "server/metrics/monotonic.h"
+#include "server/metrics/server_metrics.h"
 #include "server/metrics/windowed_stats.h"
 #include "server/migration/online_register.h"
+#include "server/migration/source_findings.h"
 #include "server/migration/upstream_sources.h"
 #include "tests/testing/temp_dir.h"
 
@@ -98,6 +101,7 @@ TEST(HealthTest, EachInputMovesItsOwnCheck) {
   bad.disk_available_bytes = 1 << 20;
   EXPECT_EQ(StatusOf(bad, "disk"), Health::kUnhealthy);
   bad = good;
+  bad.requests_last_minute = 1000;
   bad.error_ratio = 0.02;
   EXPECT_EQ(StatusOf(bad, "errors"), Health::kDegraded);
   bad = good;
@@ -112,6 +116,25 @@ TEST(HealthTest, EachInputMovesItsOwnCheck) {
   bad = good;
   bad.failing_migrations = {"broken: why"};
   EXPECT_EQ(StatusOf(bad, "migration"), Health::kDegraded);
+  bad = good;
+  bad.damaged_sources = {"half: 1 damaged place"};
+  EXPECT_EQ(StatusOf(bad, "upstream"), Health::kDegraded);
+}
+
+TEST(HealthTest, FailedRequestsDegradeAndNeverMoreThanThat) {
+  HealthInputs inputs;
+  inputs.error_ratio = 1;
+  inputs.requests_last_minute = 19;
+  EXPECT_EQ(StatusOf(inputs, "errors"), Health::kHealthy) << "too few to say anything";
+  inputs.requests_last_minute = 20;
+  EXPECT_EQ(StatusOf(inputs, "errors"), Health::kDegraded);
+}
+
+TEST(HealthTest, WhatIsNotThereAndNotThereYetIsNoFailure) {
+  EXPECT_TRUE(IsFailure(500));
+  EXPECT_FALSE(IsFailure(501));
+  EXPECT_FALSE(IsFailure(503));
+  EXPECT_FALSE(IsFailure(404));
 }
 
 TEST(HealthTest, HistoryCountsInARow) {
@@ -179,6 +202,52 @@ TEST_F(FilesTest, ADataRootThatIsNotThereHasNoSources) {
       FindUpstreamSources(FileSystem::Posix(), JoinPath(root_.path(), "none"), "default");
   ASSERT_TRUE(found.ok());
   EXPECT_TRUE(found->empty());
+}
+
+nlohmann::json ReportOf(size_t damaged, size_t quarantined) {
+  nlohmann::json source = {{"records", 50}, {"other_types", 2}};
+  source["damaged"] = source["quarantined"] = nlohmann::json::array();
+  for (size_t i = 0; i < damaged; ++i) {
+    source["damaged"].push_back(
+        {{"file", "wal-0.log"}, {"offset", i}, {"length", 10}, {"kind", "torn tail"}});
+  }
+  for (size_t i = 0; i < quarantined; ++i) {
+    source["quarantined"].push_back({{"file", "wal-1.log"}, {"offset", i}, {"reason", "why"}});
+  }
+  return {{"ok", true}, {"source", source}};
+}
+
+TEST(SourceFindingsTest, AReportIsCountedWholeAndListedWithinABound) {
+  const auto findings = FindingsOf(ReportOf(150, 3).dump());
+  ASSERT_TRUE(findings.has_value());
+  EXPECT_EQ(findings->damaged, 150u);
+  EXPECT_EQ(findings->damaged_bytes, 1500u);
+  EXPECT_EQ(findings->quarantined, 3u);
+  EXPECT_EQ(findings->records, 50u);
+  EXPECT_EQ(findings->other_types, 2u);
+  EXPECT_EQ(findings->places.size(), SourceFindings::kPlacesMax);
+  EXPECT_FALSE(findings->clean());
+  EXPECT_TRUE(FindingsOf(ReportOf(0, 0).dump())->clean());
+}
+
+TEST(SourceFindingsTest, ASourceThatWasNotReadSaysNothing) {
+  EXPECT_FALSE(FindingsOf(R"({"ok": true, "source": null})").has_value());
+  EXPECT_FALSE(FindingsOf("no JSON").has_value());
+}
+
+TEST_F(FilesTest, FindingsOutliveTheProcessUntilTheirSourceIsGone) {
+  FileSystem& fs = FileSystem::Posix();
+  auto first = FindingsRegister::Load(fs, root_.path());
+  ASSERT_TRUE(first.Set("ill", *FindingsOf(ReportOf(2, 1).dump())).ok());
+  ASSERT_TRUE(first.Set("gone", *FindingsOf(ReportOf(1, 0).dump())).ok());
+  auto second = FindingsRegister::Load(fs, root_.path());
+  EXPECT_EQ(ToJson(second.spaces().at("ill")), ToJson(first.spaces().at("ill")));
+  EXPECT_EQ(second.spaces().at("ill").places.at(2).what, "why");
+  ASSERT_TRUE(second.Retain({"ill"}).ok());
+  EXPECT_EQ(FindingsRegister::Load(fs, root_.path()).spaces().size(), 1u);
+  const std::string path = JoinPath(root_.path(), ".engram/upstream-findings.json");
+  ASSERT_TRUE(ReplaceFileDurably(fs, path, AsBytes("no JSON")).ok());
+  EXPECT_TRUE(FindingsRegister::Load(fs, root_.path()).spaces().empty());
 }
 
 TEST_F(FilesTest, TheRegisterKeepsWhatItWasTold) {

@@ -40,6 +40,42 @@ TEST_F(OpenApiTest, WhatTheDocumentSaysOfMediaTypesIsWhatTheListenerChecks) {
   }
 }
 
+TEST_F(OpenApiTest, AdministrationIsClosedToForeignOriginsAndSaysSo) {
+  for (const Route& route : router_->routes()) {
+    if (!route.pattern.starts_with("/api/v1/admin/")) continue;
+    EXPECT_EQ(route.guard, Guard::kControl) << route.pattern;
+    for (const RouteDoc& doc : RouteDocs()) {
+      if (doc.method != route.method || doc.pattern != route.pattern) continue;
+      EXPECT_THAT(std::string(doc.statuses), HasSubstr("403")) << doc.pattern;
+    }
+  }
+}
+
+TEST_F(OpenApiTest, EveryKnobAndEveryKeyOfTheSpaceIsInTheDocument) {
+  const Json paths = Get("/api-docs/openapi.json").body["paths"];
+  const auto keys = [&](const char* path) {
+    return paths[path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+                ["properties"];
+  };
+  const Json knobs = Get("/api/v1/admin/migration").body["knobs"];
+  for (const auto& [knob, value] : knobs.items()) {
+    EXPECT_TRUE(keys("/api/v1/admin/migration").contains(knob)) << knob;
+  }
+  for (const auto& [path, methods] : paths.items()) {
+    if (!methods.contains("post") || !methods["post"].contains("requestBody")) continue;
+    const Json properties = keys(path.c_str());
+    EXPECT_EQ(properties.contains("memory_space_id"), properties.contains("memory_space")) << path;
+  }
+  EXPECT_TRUE(keys("/api/v1/episodes/remember").contains("confidence"));
+}
+
+TEST_F(OpenApiTest, TheDocumentIsYamlToo) {
+  const Response yaml = Send(Method::kGet, "/api-docs/openapi.yaml");
+  EXPECT_EQ(yaml.status, 200);
+  EXPECT_EQ(yaml.content_type, "application/yaml");
+  EXPECT_EQ(yaml.body, Send(Method::kGet, "/api-docs/openapi.json").body);
+}
+
 TEST_F(OpenApiTest, TheDocumentIsServedAndHoldsEveryRoute) {
   const testing::Answer answer = Get("/api-docs/openapi.json");
   ASSERT_EQ(answer.status, 200);

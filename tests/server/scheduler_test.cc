@@ -8,8 +8,10 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <set>
 #include <thread>
 
+#include "server/migration/control_mirror.h"
 #include "tests/testing/temp_dir.h"
 
 namespace engram::server {
@@ -151,7 +153,7 @@ TEST_F(SchedulerTest, ASpaceThatCannotBeOpenedStopsNoOther) {
   EXPECT_EQ(StatusOf("broken").error, "");
 }
 
-TEST_F(SchedulerTest, TheFlagIsSetInAllSpacesOrNone) {
+TEST_F(SchedulerTest, ASpaceThatCannotBeOpenedTakesTheFlagLaterAndKeepsItFromNobody) {
   Open();
   Fill("alpha", 1);
   Fill("omega", 1);
@@ -160,15 +162,19 @@ TEST_F(SchedulerTest, TheFlagIsSetInAllSpacesOrNone) {
   auto lease = other->OpenSpace({.space = "omega", .access = ENGRAM_SE_ACCESS_READ_WRITE});
   ASSERT_TRUE(lease.ok());
   Open();
-  const Status status = scheduler_->SetDualMemoryTypes(true);
-  EXPECT_FALSE(status.ok());
-  EXPECT_THAT(status.message(), HasSubstr("omega"));
-  EXPECT_FALSE(scheduler_->dual_memory_types());
-  EXPECT_EQ(StatusOf("alpha").mode, ENGRAM_SE_MODE_LEGACY);
+  for (const bool on : {true, false, true}) {
+    const auto failures = scheduler_->SetDualMemoryTypes(on);
+    ASSERT_TRUE(failures.ok()) << failures.status().ToString();
+    ASSERT_EQ(failures->size(), 1u);
+    EXPECT_EQ(failures->front().space, "omega");
+    EXPECT_EQ(scheduler_->dual_memory_types(), on);
+    EXPECT_EQ(StatusOf("alpha").mode, on ? ENGRAM_SE_MODE_DUAL : ENGRAM_SE_MODE_LEGACY);
+    EXPECT_NE(StatusOf("omega").error, "");
+  }
   lease->reset();
-  EXPECT_TRUE(scheduler_->SetDualMemoryTypes(true).ok());
-  EXPECT_EQ(StatusOf("alpha").mode, ENGRAM_SE_MODE_DUAL);
+  ASSERT_TRUE(spaces_->Find("omega").ok());
   EXPECT_EQ(StatusOf("omega").mode, ENGRAM_SE_MODE_DUAL);
+  EXPECT_TRUE(WaitFor([&] { return StatusOf("omega").error.empty(); }));
 }
 
 TEST_F(SchedulerTest, ASpaceTakesTheFlagsModeWhenItOpens) {
@@ -256,7 +262,21 @@ TEST_F(SchedulerTest, KnobsOutOfRangeChangeNothing) {
   knobs.p99_budget_percent = 5;
   knobs.batch_size = 0;
   EXPECT_EQ(scheduler_->SetKnobs(knobs).code(), StatusCode::kInvalidArgument);
+  knobs.batch_size = 1;
+  knobs.p99_budget_percent = 1001;  // as in the table of keys
+  EXPECT_EQ(scheduler_->SetKnobs(knobs).code(), StatusCode::kInvalidArgument);
   EXPECT_EQ(scheduler_->knobs().rate_limit, 0u);
+}
+
+TEST(ControlMirrorTest, EveryPhaseHasANumberOfItsOwn) {
+  std::set<uint32_t> numbers;
+  for (const char* phase : {"tail", "backfill", "verify", "complete", "ingest", "failed"}) {
+    EXPECT_NE(PhaseNumber(phase), 0u) << phase;
+    EXPECT_STREQ(PhaseName(PhaseNumber(phase)), phase);
+    numbers.insert(PhaseNumber(phase));
+  }
+  EXPECT_EQ(numbers.size(), 6u);
+  EXPECT_EQ(PhaseNumber("off"), 0u);
 }
 
 TEST_F(SchedulerTest, TheControlBlockShowsWhatTheStatusSays) {
