@@ -9,10 +9,7 @@ constexpr uint64_t kZeroChunkBytes = 1u << 20;
 // The reserve and one for the next rotation.
 constexpr size_t kSparesMax = 2;
 
-Bytes Zeros() {
-  static const std::vector<uint8_t> zeros(kZeroChunkBytes);
-  return zeros;
-}
+alignas(kDirectAlignmentBytes) constexpr uint8_t kZeros[kZeroChunkBytes] = {};
 
 }  // namespace
 
@@ -55,13 +52,12 @@ Status SegmentFiles::CheckRoom(uint64_t size_bytes) const {
 }
 
 Status SegmentFiles::WriteZeros(const std::string& path, uint64_t size_bytes) {
-  ENGRAM_ASSIGN_OR_RETURN(auto file, fs_.Open(path, OpenMode::kCreateExclusive));
+  ENGRAM_TRY(fs_.Open(path, OpenMode::kCreateExclusive).status());
+  ENGRAM_ASSIGN_OR_RETURN(auto file, fs_.Open(path, OpenMode::kReadWriteDirect));
   for (uint64_t at = 0; at < size_bytes; at += kZeroChunkBytes) {
-    ENGRAM_TRY(file->WriteAt(at, Zeros().first(std::min(kZeroChunkBytes, size_bytes - at))));
+    ENGRAM_TRY(file->WriteAt(at, Bytes(kZeros).first(std::min(kZeroChunkBytes, size_bytes - at))));
   }
-  ENGRAM_TRY(file->Sync());
-  file->DropCache();  // or each direct write would have to take its pages out of it
-  return Status::Ok();
+  return file->Sync();
 }
 
 Result<SegmentFiles::Spare> SegmentFiles::CreateSpare(uint64_t size_bytes) {
