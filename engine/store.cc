@@ -82,7 +82,7 @@ Status BusyNow() { return Status::Busy("the space cannot take a write at once");
 
 // Writers hold the mutex for as long as it takes to stage a write, most of them.
 bool LocksWithinAMoment(std::mutex& mutex) {
-  constexpr uint64_t kMomentNs = 100'000;
+  constexpr uint64_t kMomentNs = 50'000;
   Clock& clock = Clock::System();
   const uint64_t begun_ns = clock.MonotonicNs();
   while (!mutex.try_lock()) {

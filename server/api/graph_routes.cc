@@ -100,9 +100,10 @@ class GraphRoutes {
     const std::string_view from = request.PathParam("id");
     const float weight = body.weight.value_or(kDefaultWeight);
     return WithMemory(request, body.space, from, [&](const SpaceHandle& space) {
+      const bool arriving = space->arriving;
       const auto target = space->space->Contains(*body.to);
       if (!target.ok()) return StatusResponse(target.status());
-      if (!*target) return MemoryNotFound(space, *body.to);
+      if (!*target) return MemoryNotFound(arriving, *body.to);
       const WriteScope scope(api_.context.spaces, space);
       const Status added = space->space->AddEdge(from, *body.to, weight);
       if (!added.ok()) return StatusResponse(added);
@@ -233,10 +234,10 @@ class GraphRoutes {
                       Answer&& answer) const {
     const auto read = SpaceToRead(api_, request, body);
     if (!read) return read.error();
-    if (read->space == nullptr) return MemoryNotFound(nullptr, id);
+    if (read->space == nullptr) return MemoryNotFound(false, id);
     const auto found = read->space->space->Contains(id);
     if (!found.ok()) return StatusResponse(found.status());
-    return *found ? answer(read->space) : MemoryNotFound(read->space, id);
+    return *found ? answer(read->space) : MemoryNotFound(read->arriving, id);
   }
 
   static Response NeighboursOf(plugin::Space& space, std::string_view id, uint64_t limit) {

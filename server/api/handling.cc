@@ -34,16 +34,26 @@ TimePoint Now(Clock& clock) {
   return now;
 }
 
+namespace {
+
+FoundSpace Found(SpaceHandle space) {
+  FoundSpace found;
+  found.arriving = space != nullptr && space->arriving;
+  found.space = std::move(space);
+  return found;
+}
+
+}  // namespace
+
 tl::expected<FoundSpace, Response> SpaceToRead(const ApiGroup& api, const Request& request,
                                                const BodySpace& body, SpaceOrder order) {
   const auto name = ChooseSpace(request, body, api.default_space, order);
   if (!name) return tl::unexpected(ToResponse(name.error()));
-  if (SpaceHandle open = api.context.spaces.FindOpen(*name))
-    return FoundSpace{std::move(open), false};
-  if (!request.may_block) return FoundSpace{nullptr, true};
+  if (SpaceHandle open = api.context.spaces.FindOpen(*name)) return Found(std::move(open));
+  if (!request.may_block) return FoundSpace{.space = nullptr, .deferred = true};
   auto found = api.context.spaces.Find(*name);
   if (!found.ok()) return tl::unexpected(StatusResponse(found.status()));
-  return FoundSpace{std::move(*found), false};
+  return Found(std::move(*found));
 }
 
 tl::expected<FoundSpace, Response> SpaceToWrite(const ApiGroup& api, const Request& request,
@@ -51,12 +61,12 @@ tl::expected<FoundSpace, Response> SpaceToWrite(const ApiGroup& api, const Reque
   const auto name = ChooseSpace(request, body, api.default_space);
   if (!name) return tl::unexpected(ToResponse(name.error()));
   if (SpaceHandle open = api.context.spaces.FindOpen(*name)) {
-    return FoundSpace{std::move(open), false};
+    return Found(std::move(open));
   }
-  if (!request.may_block) return FoundSpace{nullptr, true};
+  if (!request.may_block) return FoundSpace{.space = nullptr, .deferred = true};
   auto made = api.context.spaces.FindOrCreate(*name);
   if (!made.ok()) return tl::unexpected(StatusResponse(made.status()));
-  return FoundSpace{std::move(*made), false};
+  return Found(std::move(*made));
 }
 
 }  // namespace engram::server

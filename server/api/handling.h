@@ -31,6 +31,7 @@ TimePoint Now(Clock& clock);
 struct FoundSpace {
   SpaceHandle space;
   bool deferred = false;
+  bool arriving = false;  // as of before anything was looked up in it
 };
 // Of a read. `space` is null if there is none: an empty answer.
 // Refusals: a bad name, a space that cannot be opened.

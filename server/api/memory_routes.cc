@@ -90,14 +90,14 @@ class MemoryRoutes {
     if (!read) return read.error();
     if (read->deferred) return Response::Defer();
     const std::string_view id = request.PathParam("id");
-    if (read->space == nullptr) return MemoryNotFound(nullptr, id);
+    if (read->space == nullptr) return MemoryNotFound(false, id);
     std::string body;
     const Status status =
         read->space->space->Retrieve(id, style.embeddings, [&](const engram_se_memory& memory) {
           AppendRecord(memory, style, &body);
           return false;
         });
-    if (status.code() == StatusCode::kNotFound) return MemoryNotFound(read->space, id);
+    if (status.code() == StatusCode::kNotFound) return MemoryNotFound(read->arriving, id);
     if (!status.ok()) return StatusResponse(status);
     return Response::Json(200, std::move(body));
   }
@@ -106,10 +106,10 @@ class MemoryRoutes {
     const auto read = SpaceToRead(api_, request);
     if (!read) return read.error();
     const std::string_view id = request.PathParam("id");
-    if (read->space == nullptr) return MemoryNotFound(nullptr, id);
+    if (read->space == nullptr) return MemoryNotFound(false, id);
     const WriteScope scope(api_.context.spaces, read->space);
     const auto removed = read->space->space->Remove(id);
-    if (removed.status().code() == StatusCode::kNotFound) return MemoryNotFound(read->space, id);
+    if (removed.status().code() == StatusCode::kNotFound) return MemoryNotFound(read->arriving, id);
     if (!removed.ok()) return StatusResponse(removed.status());
     std::string body;
     ObjectText object(&body);

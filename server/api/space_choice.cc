@@ -92,8 +92,8 @@ Response NotHereYet(std::string_view id) {
   return response;
 }
 
-Response MemoryNotFound(const SpaceHandle& space, std::string_view id) {
-  if (space != nullptr && space->arriving) return NotHereYet(id);
+Response MemoryNotFound(bool arriving, std::string_view id) {
+  if (arriving) return NotHereYet(id);
   return ErrorResponse(404, "MEMORY_NOT_FOUND", "Memory '" + Shown(id) + "' not found.",
                        "Check the id and the memory space; GET /api/v1/memories lists the ids.");
 }

@@ -31,11 +31,11 @@ OrRefusal<std::string> ChooseSpace(const Request& request, const BodySpace& body
 // As above for what is of all spaces unless one is named: nullopt without a name.
 OrRefusal<std::optional<std::string>> NamedSpace(const Request& request);
 
-// 503 with Retry-After: the id may still come in with what upstream left. For handlers that have
-// looked at `arriving` before they looked for the id: an id that comes in last is then never a 404.
+// 503 with Retry-After: the id may still come in with what upstream left.
 Response NotHereYet(std::string_view id);
-// 404 MEMORY_NOT_FOUND, or NotHereYet() while the space is arriving. `space` may be null.
-Response MemoryNotFound(const SpaceHandle& space, std::string_view id);
+// 404 MEMORY_NOT_FOUND, or NotHereYet(). `arriving` as the space had it before the id was looked
+// for: an id that comes in last is then never a 404.
+Response MemoryNotFound(bool arriving, std::string_view id);
 
 }  // namespace engram::server
 
