@@ -162,9 +162,10 @@ const KeyInfo kKeys[] = {
     {.name = "server.busy_poll_us",
      .type = KeyType::kInteger,
      .text =
-         "While one client alone reads again within this time of its answer, its event loop stays "
-         "awake for so long, because waking a sleeping core costs more than a read. An idle "
-         "server sleeps. 0: never poll, as on a single core.",
+         "While one client alone asks again within this time of its answer, its event loop stays "
+         "awake for so long, because waking a sleeping core costs more than a read, and waits "
+         "itself for the flush of its write. An idle server sleeps. 0: never, the polling as on a "
+         "single core.",
      .field = FIELD(server.busy_poll_us),
      .max = 10'000,
      .unit = "us"},
