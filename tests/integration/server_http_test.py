@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import pathlib
 import signal
 import socket
 import subprocess
@@ -122,10 +121,7 @@ class HttpTest(StoreTest):
         self.assertEqual(self.server.call("GET", "/health").status, 200)
 
     def rss_mib(self):
-        for line in pathlib.Path(f"/proc/{self.server.process.pid}/status").read_text().splitlines():
-            if line.startswith("RssAnon:"):
-                return int(line.split()[1]) / 1024
-        raise AssertionError("no RssAnon")
+        return self.server.resident_anon_bytes() / 2**20
 
 
 class BadInput(HttpTest):

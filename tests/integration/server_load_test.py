@@ -19,6 +19,10 @@ KEYS_PER_CLIENT = 40
 OLD_RECORDS = 1500
 
 
+def version_of(content):
+    return int(content.rpartition(" v")[2])
+
+
 class Key:
     """The ledger of one id. Versions rise; an odd one is a content, an even one its absence. One client
     writes it; whoever reads it gets a version between `acked` before and `tried` after."""
@@ -93,7 +97,7 @@ class Worker(threading.Thread):
             self.ledger.fail(f"GET {memory_id}: {reply}")
             return None
         content = reply.json["content"]
-        version = int(content.rpartition(" v")[2])
+        version = version_of(content)
         if not content.startswith(memory_id + " ") or not oldest <= version <= newest:
             self.ledger.fail(f"{memory_id}: read {content!r}, versions {oldest}..{newest}")
         self.ledger.count("reads")
@@ -113,7 +117,7 @@ class Worker(threading.Thread):
                     return
                 key.acked = key.tried = even[-1] if len(even) == 1 else key.tried
             else:
-                version = int(reply.json["content"].rpartition(" v")[2])
+                version = version_of(reply.json["content"])
                 if not key.acked <= version <= key.tried:
                     self.ledger.fail(f"{memory_id}: settled at {version}, "
                                      f"versions {key.acked}..{key.tried}")
@@ -149,15 +153,42 @@ class Worker(threading.Thread):
         key.acked = version
         self.ledger.count("deletes")
 
-    def look(self):
-        kind = self.random.random()
-        if kind < 0.5:
-            reply = self.send("GET", "/api/v1/memories?tier=all&limit=50")
-        else:
-            reply = self.send("GET", "/api/v1/memories/search?query=" + self.random.choice(self.own))
-        if reply is not None and reply.status != 200:
-            self.ledger.fail(f"list or search: {reply}")
+    def versions(self, path):
+        """id -> version of what a list or a search answers, or None; with the whole answer."""
+        reply = self.send("GET", path)
+        if reply is None:
+            return None, None
+        if reply.status != 200:
+            self.ledger.fail(f"GET {path}: {reply}")
+            return None, None
         self.ledger.count("lists")
+        return {m["id"]: version_of(m["content"]) for m in reply.json["memories"]}, reply.json
+
+    def list_page(self):
+        """The first page: each id up to its last one is there in a current version, or was not."""
+        oldest = {memory_id: key.acked for memory_id, key in self.ledger.keys.items()}
+        listed, page = self.versions("/api/v1/memories?tier=all&limit=50")
+        if listed is None:
+            return
+        last = max(listed) if page["pagination"].get("next_cursor") else None
+        for memory_id, key in self.ledger.keys.items():
+            if last is not None and memory_id > last:
+                continue
+            span = range(oldest[memory_id], key.tried + 1)
+            version = listed.get(memory_id)
+            absent = any(v % 2 == 0 for v in span)
+            if (version not in span) if version is not None else not absent:
+                self.ledger.fail(f"{memory_id}: listed as {version}, versions {span}")
+
+    def search(self, memory_id):
+        """An own id, which nobody else writes: exactly what was acknowledged."""
+        key = self.ledger.keys[memory_id]
+        found, _ = self.versions("/api/v1/memories/search?query=" + memory_id)
+        if found is None or key.acked != key.tried:
+            return
+        expected = key.acked if key.acked % 2 else None
+        if found.get(memory_id) != expected:
+            self.ledger.fail(f"{memory_id}: found as {found.get(memory_id)}, not as {expected}")
 
     def run(self):
         every = sorted(self.ledger.keys)
@@ -171,8 +202,10 @@ class Worker(threading.Thread):
                 self.write(self.random.choice(self.own))
             elif dice < 0.96:
                 self.delete(self.random.choice(self.own))
+            elif dice < 0.98:
+                self.list_page()
             else:
-                self.look()
+                self.search(self.random.choice(self.own))
         self.client.close()
 
 
@@ -261,7 +294,7 @@ class LoadTest(StoreTest):
             self.assertEqual(key.acked, key.tried, f"{memory_id} is not settled")
             if key.acked % 2:
                 expected[memory_id] = key.acked
-        listed = {i: int(m["content"].rpartition(" v")[2]) for i, m in server.list_all().items()}
+        listed = {i: version_of(m["content"]) for i, m in server.list_all().items()}
         lost = sorted(set(expected) - set(listed))
         returned = sorted(set(listed) - set(expected))
         self.assertEqual((lost, returned), ([], []))

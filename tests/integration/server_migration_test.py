@@ -255,6 +255,28 @@ class Migrator(ServerTest):
         server.stop()
         self.assertTrue(self.run_json("verify", "--full")["ok"])
 
+    def test_an_idle_server_converts_a_million_within_a_minute_and_its_budget(self):
+        """At default settings; the million in the full run, and a part of it in all others."""
+        records = scaled(20_000, 1_000_000, 2_000)
+        subprocess.run([str(BINARIES / "upstream_log_gen"), "--out", str(self.root), "--records",
+                        str(records), "--seed", "1"], check=True, capture_output=True)
+        server = self.server()
+        before = server.wait_migration(lambda s: s["phase"] != "ingest" and s["count"] == records,
+                                       "it never arrived", deadline=300)
+        self.assertEqual(before["remaining_old"], records)
+        began, peak = time.monotonic(), server.resident_anon_bytes()
+        server.flag(True)
+        status = server.migration()
+        while status["remaining_old"] > 0 or status["phase"] != "complete":
+            self.assertLess(time.monotonic() - began, 60, status)
+            peak = max(peak, server.resident_anon_bytes())
+            time.sleep(0.02)
+            status = server.migration()
+        seconds = time.monotonic() - began
+        print(f"{records} records in {seconds:.1f} s, RssAnon at most {peak >> 20} MiB")
+        self.assertEqual((status["converted"], status["digest"]), (records, before["digest"]))
+        self.assertLessEqual(peak, (512 + 64) << 20)
+
     def test_pause_is_no_conversion_and_is_read_back_also_after_a_restart(self):
         server = self.server()
         self.fill(server, 200)

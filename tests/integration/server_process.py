@@ -188,6 +188,11 @@ class Server:
             lambda s: s["remaining_old"] == 0 and s["phase"] in ("complete", "tail"),
             "the migrator has not finished", space, deadline)
 
+    def resident_anon_bytes(self):
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return next(int(line.split()[1]) << 10 for line in status.splitlines()
+                    if line.startswith("RssAnon:"))
+
     def cpu_seconds(self):
         fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
