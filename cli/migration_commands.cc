@@ -12,7 +12,7 @@ namespace engram::cli {
 namespace {
 
 constexpr char kTarget[] = "/api/v1/admin/migration";
-constexpr uint32_t kStatusDeadlineMs = 800;  // then the control blocks answer
+constexpr uint32_t kStatusDeadlineMs = 700;  // then the control blocks answer
 constexpr uint32_t kChangeDeadlineMs = 10'000;
 constexpr int kPollMs = 500;
 constexpr int kPollsPerLine = 4;

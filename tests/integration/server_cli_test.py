@@ -628,7 +628,7 @@ class HungServerTest(harness.StoreTest):
             (self.root / ".engram").mkdir()
             (self.root / ".engram" / "server.pid").write_text(
                 f"{self.stand_in()}:{listener.getsockname()[1]}")
-            for arguments, limit in ((["status"], 1.0), (["migrate-dual", "status"], 1.5),
+            for arguments, limit in ((["status"], 1.0), (["migrate-dual", "status"], 1.0),
                                      (["migrate-dual", "pause"], 15), (["stop", "--force"], 40)):
                 began = time.monotonic()
                 result = harness.engram(*arguments, "--json", "--data-root", self.root)

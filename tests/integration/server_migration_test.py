@@ -136,7 +136,7 @@ class Flag(ServerTest):
             server.put("x", "text", space=space)
         began = time.monotonic()
         server.flag(True)
-        self.assertLess(time.monotonic() - began, 5)
+        self.assertLess(time.monotonic() - began, 1)
         for space in spaces:
             self.assertEqual(server.migration(space)["mode"], "dual")
 
@@ -751,14 +751,14 @@ class Outside(ServerTest):
         try:
             began = time.monotonic()
             code, answer = self.command(server, "migrate-dual", "status")
-            self.assertLess(time.monotonic() - began, 2.5)
+            self.assertLess(time.monotonic() - began, 1.0)
             space = answer["spaces"][0]
             for key in ("mode", "phase", "count", "remaining_old", "converted", "digest", "lsn"):
                 self.assertEqual(space[key], live[key], key)
             self.assertEqual(space["rate_limit"], 777)
             began = time.monotonic()
             code, answer = self.command(server, "status")
-            self.assertLess(time.monotonic() - began, 2.5)
+            self.assertLess(time.monotonic() - began, 1.0)
             self.assertEqual((code, answer["status"]), (1, "unresponsive"), answer)
         finally:
             server.process.send_signal(signal.SIGCONT)
