@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -35,7 +36,9 @@ class SpaceRegistryTest : public ::testing::Test {
 
   engram::testing::TempDir root_ = engram::testing::TempDir::InMemory();
   // What the callbacks were told; they live as long as the registry.
-  std::vector<std::string> closed_, told_;
+  std::mutex closed_mutex_;
+  std::vector<std::string> closed_;  // guarded by closed_mutex_ while the registry closes
+  std::vector<std::string> told_;
   std::atomic<int> opened_{0};
   std::unique_ptr<SpaceRegistry> registry_;
 };
@@ -84,7 +87,11 @@ TEST_F(SpaceRegistryTest, ManyThreadsOpenASpaceOnce) {
 TEST_F(SpaceRegistryTest, AtTheLimitTheOneUsedLongestAgoIsClosed) {
   SpaceRegistry& registry = Registry({
       .max_open_spaces = 2,
-      .closing = [&](ServedSpace& space) { closed_.push_back(space.name); },
+      .closing =
+          [&](ServedSpace& space) {  // at the end on several threads
+            std::lock_guard<std::mutex> lock(closed_mutex_);
+            closed_.push_back(space.name);
+          },
   });
   testing::StoreText(*Must(registry.FindOrCreate("aaa"))->space, "id", "kept");
   Must(registry.FindOrCreate("bbb").status());
