@@ -9,8 +9,9 @@
 namespace engram::engine {
 namespace {
 
-// A write is applied at the latest this long after it was acknowledged.
-constexpr auto kApplyInterval = std::chrono::milliseconds(50);
+// A write is applied at the latest this long after it was acknowledged. Each round flushes, and the
+// log's flushes beside it wait for the device.
+constexpr auto kApplyInterval = std::chrono::milliseconds(200);
 
 std::string U64Row(std::string_view name, uint64_t value) {
   uint8_t body[8];
