@@ -51,6 +51,8 @@ struct Group {
   uint64_t last_lsn() const { return first_lsn + record_count - 1; }
 };
 
+Status BusyNow() { return Status::Busy("the log is not ready for a record at once"); }
+
 class LogWriter : public Log {
  public:
   LogWriter(FileSystem& fs, Logger& logger, const OpenOptions& options, ChosenQueue queue)
@@ -260,9 +262,8 @@ bool LogWriter::FitsOpenGroup(uint64_t record_bytes) const {
 
 // On success there is an open group with a place for the record. May release the lock meanwhile.
 Status LogWriter::MakeRoom(uint64_t record_bytes, const AppendOptions& options) {
-  const Status busy = Status::Busy("the log is not ready for a record at once");
   if (!options.use_reserve && !files_.has_reserve()) {
-    if (!options.wait) return busy;
+    if (!options.wait) return BusyNow();
     // Without the reserve the space that is left belongs to records that may use it.
     mutex_.unlock();
     const Status reserve = files_.EnsureReserve();
@@ -273,7 +274,7 @@ Status LogWriter::MakeRoom(uint64_t record_bytes, const AppendOptions& options) 
   while (!FitsOpenGroup(record_bytes)) {
     SealOpenGroup();
     if (queue_.size() > kSealedGroupsMax) {
-      if (!options.wait) return busy;
+      if (!options.wait) return BusyNow();
       if (flushing_) {
         WaitFor(flushing_sequence_);
       } else {
@@ -285,7 +286,7 @@ Status LogWriter::MakeRoom(uint64_t record_bytes, const AppendOptions& options) 
     } else if (next_segment_ && FitsSegment(*next_segment_, kPageSizeBytes, record_bytes)) {
       UseNextSegment();
     } else {
-      if (!options.wait) return busy;
+      if (!options.wait) return BusyNow();
       ENGRAM_TRY(ReserveSegment(GroupSizeOnDisk(record_bytes), options.use_reserve));
     }
   }
