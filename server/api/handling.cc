@@ -36,10 +36,23 @@ TimePoint Now(Clock& clock) {
 
 namespace {
 
-FoundSpace Found(SpaceHandle space) {
+// `acquire` opens or makes the space of that name, if it is not open now.
+template <typename Acquire>
+tl::expected<FoundSpace, Response> Find(const ApiGroup& api, const Request& request,
+                                        const OrRefusal<std::string>& name, Acquire&& acquire) {
+  if (!name) return tl::unexpected(ToResponse(name.error()));
   FoundSpace found;
-  found.arriving = space != nullptr && space->arriving;
-  found.space = std::move(space);
+  found.space = api.context.spaces.FindOpen(*name);
+  if (found.space == nullptr && !request.may_block) {
+    found.deferred = true;
+    return found;
+  }
+  if (found.space == nullptr) {
+    auto acquired = acquire(*name);
+    if (!acquired.ok()) return tl::unexpected(StatusResponse(acquired.status()));
+    found.space = std::move(*acquired);
+  }
+  found.arriving = found.space != nullptr && found.space->arriving;
   return found;
 }
 
@@ -47,26 +60,14 @@ FoundSpace Found(SpaceHandle space) {
 
 tl::expected<FoundSpace, Response> SpaceToRead(const ApiGroup& api, const Request& request,
                                                const BodySpace& body, SpaceOrder order) {
-  const auto name = ChooseSpace(request, body, api.default_space, order);
-  if (!name) return tl::unexpected(ToResponse(name.error()));
-  if (SpaceHandle open = api.context.spaces.FindOpen(*name)) return Found(std::move(open));
-  if (!request.may_block) return FoundSpace{.space = nullptr, .deferred = true};
-  auto found = api.context.spaces.Find(*name);
-  if (!found.ok()) return tl::unexpected(StatusResponse(found.status()));
-  return Found(std::move(*found));
+  return Find(api, request, ChooseSpace(request, body, api.default_space, order),
+              [&](const std::string& name) { return api.context.spaces.Find(name); });
 }
 
 tl::expected<FoundSpace, Response> SpaceToWrite(const ApiGroup& api, const Request& request,
                                                 const BodySpace& body) {
-  const auto name = ChooseSpace(request, body, api.default_space);
-  if (!name) return tl::unexpected(ToResponse(name.error()));
-  if (SpaceHandle open = api.context.spaces.FindOpen(*name)) {
-    return Found(std::move(open));
-  }
-  if (!request.may_block) return FoundSpace{.space = nullptr, .deferred = true};
-  auto made = api.context.spaces.FindOrCreate(*name);
-  if (!made.ok()) return tl::unexpected(StatusResponse(made.status()));
-  return Found(std::move(*made));
+  return Find(api, request, ChooseSpace(request, body, api.default_space),
+              [&](const std::string& name) { return api.context.spaces.FindOrCreate(name); });
 }
 
 }  // namespace engram::server
