@@ -227,18 +227,7 @@ std::string ValidationText(const Report& report) {
   return text + report["file"].get<std::string>() + (good ? ": good" : ": the server refuses it");
 }
 
-// A key as the running server has it, its own environment and command line included; the value as
-// text.
-Result<Report> ServerValue(const ServerLink& link, const std::string& name) {
-  ENGRAM_ASSIGN_OR_RETURN(Report report,
-                          link.Call("GET", "/api/v1/admin/config/" + PercentEncoded(name)));
-  const auto value = report.find("value");
-  if (value != report.end() && value->is_string()) return report;
-  return Status::Io("the server's reply about " + name + " cannot be read",
-                    "check that the server and this program are of one version");
-}
-
-// The same with the value that its text stands for.
+// A setting of the server with the value that its text stands for.
 Report WithType(Report report) {
   const KeyInfo* key = server::FindKey(report.value("key", ""));
   if (key != nullptr && !key->secret) {
@@ -253,7 +242,7 @@ std::optional<Report> AskServer(Session& session, const ConfigFlags& flags) {
   if (key == nullptr || key->secret) return std::nullopt;
   const auto link = ServerLink::Open(session, flags.server);
   if (!link.ok() || !(*link)->running()) return std::nullopt;
-  auto report = ServerValue(**link, flags.key);
+  auto report = (*link)->Setting(flags.key);
   if (!report.ok()) return std::nullopt;
   (*report)["ok"] = true;
   return std::move(*report);
@@ -265,7 +254,7 @@ Result<Report> ServerValues(const ServerLink& link) {
   Report values = Report::array();
   const JsonTree config = all.value("config", JsonTree::object());
   for (const auto& [name, text] : config.items()) {
-    ENGRAM_ASSIGN_OR_RETURN(Report value, ServerValue(link, name));
+    ENGRAM_ASSIGN_OR_RETURN(Report value, link.Setting(name));
     values.push_back(WithType(std::move(value)));
   }
   return values;

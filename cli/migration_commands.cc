@@ -161,16 +161,10 @@ Status CheckOnlineFlags(const MigrateFlags& flags) {
   return Status::Ok();
 }
 
-Result<std::string> ServerValue(const ServerLink& link, const std::string& key) {
-  ENGRAM_ASSIGN_OR_RETURN(const JsonTree reply,
-                          link.Call("GET", "/api/v1/admin/config/" + key, nullptr));
-  return TextOf(reply, "value");
-}
-
 // What the server cannot do as asked, in place of a wait that never ends.
 Status CheckServerCan(const ServerLink& link, const MigrateFlags& flags) {
-  ENGRAM_ASSIGN_OR_RETURN(const std::string enabled, ServerValue(link, "migration.enabled"));
-  if (enabled == "false") {
+  ENGRAM_ASSIGN_OR_RETURN(const JsonTree enabled, link.Setting("migration.enabled"));
+  if (TextOf(enabled, "value") == "false") {
     return Status::FailedPrecondition(
         "the server converts nothing in the background: its migration.enabled is false",
         "set it to true and restart the server, or stop it and run the migration offline");
@@ -179,8 +173,8 @@ Status CheckServerCan(const ServerLink& link, const MigrateFlags& flags) {
   // Each batch is a commit that keeps its own place: more often than every batch there is none.
   uint64_t batch_size = flags.batch_size.value_or(0);
   if (!flags.batch_size) {
-    ENGRAM_ASSIGN_OR_RETURN(const std::string text, ServerValue(link, "migration.batch_size"));
-    batch_size = std::strtoull(text.c_str(), nullptr, 10);
+    ENGRAM_ASSIGN_OR_RETURN(const JsonTree setting, link.Setting("migration.batch_size"));
+    batch_size = std::strtoull(TextOf(setting, "value").c_str(), nullptr, 10);
   }
   if (*flags.checkpoint_interval >= batch_size) return Status::Ok();
   return Status::FailedPrecondition(
@@ -196,12 +190,7 @@ Status StartOnline(const Session& session, const ServerLink& link, const Migrate
   if (flags.batch_size) knobs["batch_size"] = *flags.batch_size;
   if (flags.memory_budget_mb) knobs["memory_budget_mb"] = *flags.memory_budget_mb;
   if (flags.no_history_scan) knobs["history_scan"] = false;
-  for (const auto& [name, value] : knobs.items()) {
-    ENGRAM_TRY(link.Call("POST", "/api/v1/admin/config/migration." + name, {{"value", value}},
-                         kChangeDeadlineMs)
-                   .status()
-                   .WithContext("migration." + name));
-  }
+  if (!knobs.empty()) ENGRAM_TRY(link.Call("POST", kTarget, knobs, kChangeDeadlineMs).status());
   JsonTree start = {{"action", "online"}};
   if (session.space_given()) start["space"] = session.space();
   return link.Call("POST", kTarget, start, kChangeDeadlineMs).status();

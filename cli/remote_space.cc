@@ -151,9 +151,8 @@ Status RemoteSpace::Remove(const std::vector<std::string>& ids,
 }
 
 Result<std::string> RemoteSpace::DefaultOfServer() {
-  ENGRAM_ASSIGN_OR_RETURN(const JsonTree reply,
-                          link_->Call("GET", "/api/v1/admin/config/memory_spaces.default_space"));
-  return reply.value("value", "");
+  ENGRAM_ASSIGN_OR_RETURN(const JsonTree setting, link_->Setting("memory_spaces.default_space"));
+  return setting.value("value", "");
 }
 
 Result<std::string> RemoteSpace::Stats() {

@@ -141,6 +141,15 @@ Result<JsonTree> ServerLink::Call(const std::string& method, const std::string& 
   return tree;
 }
 
+Result<JsonTree> ServerLink::Setting(std::string_view key) const {
+  ENGRAM_ASSIGN_OR_RETURN(JsonTree setting,
+                          Call("GET", "/api/v1/admin/config/" + PercentEncoded(key)));
+  const auto value = setting.find("value");
+  if (value != setting.end() && value->is_string()) return setting;
+  return Status::Io("the server's reply about " + std::string(key) + " cannot be read",
+                    "check that the server and this program are of one version");
+}
+
 Status ReplyError(const HttpReply& reply) {
   const std::string fallback = "the server answered " + std::to_string(reply.status);
   const JsonTree tree = JsonTree::parse(reply.body, nullptr, /*allow_exceptions=*/false);

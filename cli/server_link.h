@@ -57,6 +57,9 @@ class ServerLink {
   // kInvalidArgument, 404 kNotFound, 401, 403 and 409 kFailedPrecondition, 503 kBusy, others kIo.
   Result<JsonTree> Call(const std::string& method, const std::string& target,
                         const JsonTree& body = nullptr, uint32_t deadline_ms = 2000) const;
+  // A configuration key as the server has it, its environment and command line included: {"key",
+  // "value" (as text), "source", "origin"}.
+  Result<JsonTree> Setting(std::string_view key) const;
 
  private:
   ServerLink(server::ConfigSet config, server::FoundServer found)
