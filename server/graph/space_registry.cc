@@ -1,8 +1,6 @@
 #include "server/graph/space_registry.h"
 
 #include <algorithm>
-#include <atomic>
-#include <thread>
 #include <unordered_map>
 #include <utility>
 
@@ -10,12 +8,11 @@
 #include "base/file_system.h"
 #include "base/ids.h"
 #include "base/mutex.h"
+#include "server/graph/in_parallel.h"
 #include "server/graph/upstream_layout.h"
 
 namespace engram::server {
 namespace {
-
-constexpr size_t kClosingThreads = 16;
 
 enum class Phase { kOpening, kOpen, kClosing };
 
@@ -25,20 +22,6 @@ struct Slot {
   uint64_t last_used = 0;  // of kOpen: a tick of the registry
   bool reopening = false;  // of kClosing: that a latched space does not close in order is known
 };
-
-// Several at a time: closing a space mostly waits for the disk.
-void LetGo(std::vector<SpaceHandle>* handles) {
-  std::atomic<size_t> next{0};
-  const auto run = [&] {
-    for (size_t i = next.fetch_add(1); i < handles->size(); i = next.fetch_add(1)) {
-      (*handles)[i].reset();
-    }
-  };
-  std::vector<std::thread> threads;
-  for (size_t i = 1; i < std::min(handles->size(), kClosingThreads); ++i) threads.emplace_back(run);
-  run();
-  for (std::thread& thread : threads) thread.join();
-}
 
 int64_t WallNs() {
   Clock& clock = Clock::System();
@@ -270,7 +253,7 @@ Status SpaceRegistry::Close(uint32_t wait_ms) {
       if (slot.phase == Phase::kOpen) released.push_back(State::Release(&slot));
     }
   }
-  LetGo(&released);
+  InParallel(released.size(), [&](size_t i) { released[i].reset(); });
   Clock& clock = Clock::System();
   const uint64_t deadline = clock.MonotonicNs() + wait_ms * uint64_t{1'000'000};
   MutexLock lock(state_->mutex);

@@ -4,17 +4,16 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <thread>
 
 #include "plugin/loader/memory_text.h"
+#include "server/graph/in_parallel.h"
 #include "server/migration/scheduler_core.h"
 
 namespace engram::server {
 namespace {
 
 constexpr uint64_t kBatchMax = 1'000'000;
-constexpr size_t kOpeningThreads = 16;
 
 Status CheckKnobs(const SchedulerKnobs& knobs) {
   if (!(knobs.p99_budget_percent >= 0 && knobs.p99_budget_percent <= 1000)) {
@@ -32,22 +31,12 @@ Status CheckKnobs(const SchedulerKnobs& knobs) {
   return Status::Ok();
 }
 
-// Calls `work` for every name, several at a time: opening a space mostly waits for the disk. Those
-// that failed, in the order of the names.
+// Calls `work` for every name, several at a time. Those that failed, in the order of the names.
 template <typename Work>
 std::vector<MigrationScheduler::Failure> ForEach(const std::vector<std::string>& names,
                                                  Work&& work) {
   std::vector<Status> statuses(names.size());
-  std::atomic<size_t> next{0};
-  const auto run = [&] {
-    for (size_t i = next.fetch_add(1); i < names.size(); i = next.fetch_add(1)) {
-      statuses[i] = work(names[i]);
-    }
-  };
-  std::vector<std::thread> threads;
-  for (size_t i = 1; i < std::min(names.size(), kOpeningThreads); ++i) threads.emplace_back(run);
-  run();
-  for (std::thread& thread : threads) thread.join();
+  InParallel(names.size(), [&](size_t i) { statuses[i] = work(names[i]); });
   std::vector<MigrationScheduler::Failure> failures;
   for (size_t i = 0; i < names.size(); ++i) {
     // Several at a time may have been more than may be open at once.
