@@ -12,3 +12,13 @@ find_package(simdjson REQUIRED)
 find_package(prometheus-cpp CONFIG REQUIRED)
 find_package(tomlplusplus REQUIRED)
 find_package(Boost 1.74 REQUIRED)
+
+# Several SHA-256 at a time; amd64 only, and without pkg-config file.
+find_library(IPSEC_MB_LIBRARY IPSec_MB)
+add_library(engram_ipsec_mb INTERFACE)
+if(IPSEC_MB_LIBRARY)
+  target_link_libraries(engram_ipsec_mb INTERFACE ${IPSEC_MB_LIBRARY})
+  target_compile_definitions(engram_ipsec_mb INTERFACE ENGRAM_HAVE_IPSEC_MB)
+elseif(CMAKE_SYSTEM_PROCESSOR STREQUAL x86_64)
+  message(FATAL_ERROR "libIPSec_MB was not found: scripts/setup installs it (libipsec-mb-dev)")
+endif()

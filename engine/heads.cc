@@ -311,6 +311,15 @@ void EncodeOldHead(Bytes key, const HeadCommon& common, const Memory& memory, st
   Seal(key, row, out);
 }
 
+void RepositionHead(Bytes key, Lsn seq, VectorKey vector_key, std::span<uint8_t> row) {
+  static_assert(offsetof(OldHeadRow, seq) == offsetof(DualHeadRow, seq));
+  static_assert(offsetof(OldHeadRow, vector_key) == offsetof(DualHeadRow, vector_key));
+  StoreLe(&row[offsetof(OldHeadRow, seq)], seq.value);
+  StoreLe(&row[offsetof(OldHeadRow, vector_key)], vector_key.value);
+  const std::span<uint8_t> body = row.first(row.size() - kRowCrcSizeBytes);
+  StoreLe(&row[body.size()], RowCrc(key, body));
+}
+
 Status DecodeOldHead(Bytes key, Bytes value, OldHead* out) {
   static constexpr std::string_view kWhat = "old head";
   OldHeadRow row{};

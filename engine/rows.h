@@ -65,6 +65,9 @@ inline constexpr size_t kEmbeddingRowSizeBytes = 3084;
 // leave the text fields (and a node's extension) of `out` as they are.
 void EncodeOldHead(Bytes key, const HeadCommon& common, const Memory& memory, std::string* out);
 void EncodeDualHead(Bytes key, const HeadCommon& common, const DualNode& node, std::string* out);
+// Gives an encoded head of either layout another sequence and vector key, in place.
+// REQUIRES: `row` is one that the encoders above made under `key`
+void RepositionHead(Bytes key, Lsn seq, VectorKey vector_key, std::span<uint8_t> row);
 Status DecodeOldHead(Bytes key, Bytes value, OldHead* out);
 Status DecodeDualHead(Bytes key, Bytes value, DualHead* out);
 

@@ -160,7 +160,7 @@ class ReadView {
   virtual Status ScanIds(
       std::optional<std::string_view> after,
       const std::function<Result<bool>(std::string_view id, NodeKey key)>& visit) = 0;
-  // Any table, in key order from `first` on; `value` is the stored row, checksum not verified.
+  // Any table, in key order from `first` on; `value` unchecked. Both live as long as the view.
   virtual Status ScanTable(Table table, Bytes first,
                            const std::function<Result<bool>(Bytes key, Bytes value)>& visit) = 0;
 };

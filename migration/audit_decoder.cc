@@ -367,7 +367,6 @@ Status AuditDecoder::Fold(std::span<const AuditPayload> contributions) {
   known_ = {};
   canonical_.clear();
   AppendAuditCanonical(record_, &canonical_);
-  digest_ = sha256_.Hash(AsBytes(canonical_));
   return Status::Ok();
 }
 

@@ -127,7 +127,7 @@ class AuditDecoder {
   // Valid after Fold returned OK, until the next one and while the payloads live.
   const AuditRecord& record() const { return record_; }
   const std::string& canonical() const { return canonical_; }
-  const Sha256Digest& digest() const { return digest_; }
+  Sha256Digest digest() const { return Sha256Of(AsBytes(canonical_)); }
   int tier() const { return AuditTierOf(record_.activation_bits); }
 
  private:
@@ -136,7 +136,6 @@ class AuditDecoder {
   AuditRecord record_;
   AuditRecord next_;
   std::string canonical_;
-  Sha256Digest digest_{};
   KnownHash known_;
 };
 

@@ -265,13 +265,20 @@ Status IngestJob::Write() {
   pipeline.batches_max =
       std::clamp<uint64_t>(options_.memory_budget_bytes / 6 / batch_bytes, 2, 64);
   IngestWriter writer(counts_only_ ? nullptr : store_, report_.origin, plan_,
-                      {commit, options_.checkpoint_interval, report_.source_hash, options_.served},
+                      {commit, options_.checkpoint_interval, report_.source_hash, options_.heads},
                       hooks_, &totals_);
-  Status status = RunPipeline(pipeline, *index_, store_, report_.origin, plan_.work,
+  BatchBuilder::Options build;
+  build.store = store_;
+  build.origin = report_.origin;
+  if (options_.heads != IngestHeads::kOld && !counts_only_) {
+    ENGRAM_ASSIGN_OR_RETURN(build.convert_for, SpaceId::Parse(store_->space()));
+  }
+  Status status = RunPipeline(pipeline, *index_, build, plan_.work,
                               [&](IngestBatch& batch) { return writer.Write(batch); });
   bool keep = status.ok() || status.code() == StatusCode::kCancelled;
   Status committed = keep ? writer.Commit() : Status::Ok();
   report_.written = totals_.written;
+  report_.converted = totals_.converted;
   report_.removed = totals_.removed;
   report_.unchanged = totals_.unchanged;
   report_.kept_local = totals_.kept_local;

@@ -61,10 +61,18 @@ struct SourceCounters {
   std::vector<SourceQuarantine> quarantined;
 };
 
+// With which heads records come in.
+enum class IngestHeads {
+  kOld,
+  kAsMode,  // both in a mode that produces dual heads, else the old one
+  kBoth,    // converted on the way
+};
+
 struct IngestOptions {
-  // The store is open for others too: commits are small, what is deleted from now on leaves
-  // tombstones, and in modes that produce dual heads the records come in with them.
+  // The store is open for others too: commits are small, and what is deleted from now on leaves
+  // tombstones.
   bool served = false;
+  IngestHeads heads = IngestHeads::kOld;
   bool dry_run = false;                  // count and predict; nothing at all is created or changed
   uint64_t batch_size = 1000;            // records per unit of work
   uint64_t checkpoint_interval = 10000;  // records between calls of IngestHooks::checkpoint
@@ -88,6 +96,9 @@ struct IngestHooks {
   // After a commit that was flushed: everything up to `records_done` is durable in the store.
   // `source_hash` identifies the source's bytes as this run sees them.
   std::function<Status(uint64_t records_done, const Sha256Digest& source_hash)> checkpoint;
+  // Just before each commit of records: what else shall be true with it. `converted` records have
+  // got dual heads since the last call.
+  std::function<Status(engine::BulkTxn& txn, uint64_t converted)> committing;
   // Before anything is written, once it is sure that the source may go on where it was and that
   // there is room: how much of which file this run sees. An error ends the ingest with it.
   std::function<Status(const std::vector<SourceExtent>& extents)> accepted;
@@ -102,6 +113,7 @@ struct IngestReport {
   uint64_t found = 0;          // ids that have a memory in the source
   uint64_t deleted = 0;        // ids whose last event in the source is a delete
   uint64_t written = 0;        // records added or replaced by this run
+  uint64_t converted = 0;      // of these, those that got a dual head too
   uint64_t removed = 0;        // records removed by this run: a grown source deletes them
   uint64_t unchanged = 0;      // were here already
   uint64_t kept_local = 0;     // left alone: written or deleted here, or by a later source

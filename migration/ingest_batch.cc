@@ -9,16 +9,7 @@ namespace engram::migration {
 namespace {
 
 using engine::Layout;
-using engine::Memory;
 using engine::StoredRecord;
-
-// The scalars of `from`; its texts stay where they are.
-void CopyScalars(Memory* from, Memory* to) {
-  engine::TextFields text = std::move(from->text);
-  from->text = engine::TextFields();
-  *to = *from;
-  from->text = std::move(text);
-}
 
 Layout StoredLayout(const StoredRecord& stored) {
   return stored.is_dual() ? stored.dual_head->node.residual.layout : stored.old_head->memory.layout;
@@ -52,10 +43,12 @@ Status BatchBuilder::Build(const WorkList& work, uint64_t first, uint64_t last, 
   out->Clear();
   out->first = first;
   out->last = last;
+  out->has_dual_heads = options_.convert_for.has_value();
+  out->items.reserve(last - first);  // drafts point to them
   view_.reset();
   ENGRAM_TRY(CollectRefs(work, first, last));
-  for (uint64_t i = first; i < last; ++i) {
-    ENGRAM_TRY(BuildItem(work[i], contributions_[i - first], out));
+  for (uint64_t begin = first; begin < last; begin += Sha256Batch::kGroupSize) {
+    ENGRAM_TRY(BuildGroup(work, begin, std::min(last, begin + Sha256Batch::kGroupSize), out));
   }
   view_.reset();
   return Status::Ok();
@@ -72,62 +65,116 @@ Status BatchBuilder::CollectRefs(const WorkList& work, uint64_t first, uint64_t 
   return reader_.Load(refs_);
 }
 
-Status BatchBuilder::BuildItem(const WorkItem& work, const Contributions& refs, IngestBatch* out) {
-  IngestItem& item = out->items.emplace_back();
-  item.work = work;
-  item.id = index_.id(work.index_id);
-  if (refs.count == 0) return DecideRemoval(&item, out);
-  ENGRAM_TRY(Merge(refs));
-  Memory& memory = merged_.memory;
-  memory.embedding_sha256 = sha256_.Hash(merged_.embedding);
-  ENGRAM_TRY(Audit(refs));
-  item.digest = compat::MemoryDigest(memory, engine::Extension());
-  item.tier = engine::TierOf(memory.activation);
-  EncodeRows(&item, out);
-  CopyScalars(&memory, &item.memory);
-  ENGRAM_TRY(Decide(item, out, &item.action));
-  AddSums(item, out);
+Status BatchBuilder::BuildGroup(const WorkList& work, uint64_t first, uint64_t last,
+                                IngestBatch* out) {
+  drafts_.resize(Sha256Batch::kGroupSize);
+  draft_count_ = 0;
+  sha256_.Clear();
+  for (uint64_t i = first; i < last; ++i) {
+    IngestItem& item = out->items.emplace_back();
+    item.work = work[i];
+    item.id = index_.id(work[i].index_id);
+    const Contributions& refs = contributions_[i - out->first];
+    if (refs.count == 0) {
+      ENGRAM_TRY(DecideRemoval(&item, out));
+      continue;
+    }
+    Draft& draft = drafts_[draft_count_++];
+    draft.item = &item;
+    draft.refs = refs;
+    ENGRAM_TRY(Merge(&draft));
+    sha256_.Add(draft.merged.embedding, &draft.merged.memory.embedding_sha256);
+  }
+  sha256_.Finish();
+  canonical_.clear();
+  for (Draft& draft : Drafts()) ENGRAM_TRY(Audit(&draft));
+  HashDrafts();
+  for (Draft& draft : Drafts()) ENGRAM_TRY(Finish(&draft, out));
   return Status::Ok();
 }
 
-// The converter's decoder and merge, into merged_.
-Status BatchBuilder::Merge(const Contributions& refs) {
-  for (size_t i = 0; i < refs.count; ++i) {
-    const RecordRef& ref = refs_[refs.first + i];
-    Bytes payload = reader_.payload(refs.first + i);
+// The converter's decoder and merge.
+Status BatchBuilder::Merge(Draft* draft) {
+  for (size_t i = 0; i < draft->refs.count; ++i) {
+    const RecordRef& ref = refs_[draft->refs.first + i];
+    Bytes payload = reader_.payload(draft->refs.first + i);
     Status decoded = compat::DecodeUpstreamPayload(ref.type, payload, &next_);
     if (!decoded.ok()) {
       return decoded.WithContext(index_.file(ref.file).path() + " at " +
                                  std::to_string(ref.offset));
     }
-    FoldVersion(i == 0, &merged_, &next_);
+    FoldVersion(i == 0, &draft->merged, &next_);
   }
   return Status::Ok();
 }
 
-// The audit decoder's digest of the same bytes.
-Status BatchBuilder::Audit(const Contributions& refs) {
+// The canonical bytes of the converted node, and behind them the audit decoder's of the same
+// payloads.
+Status BatchBuilder::Audit(Draft* draft) {
+  const engine::Memory& memory = draft->merged.memory;
+  const Uuid uuid =
+      options_.convert_for ? engine::NodeUuid(*options_.convert_for, memory.text.id) : Uuid();
+  compat::ToDualHead(memory, uuid, engine::Extension(), &draft->node);
+  engine::AppendCanonical(draft->node, memory.text, &canonical_);
+  draft->canonical_end = canonical_.size();
   payloads_.clear();
-  for (size_t i = 0; i < refs.count; ++i) {
-    payloads_.push_back({refs_[refs.first + i].type, reader_.payload(refs.first + i)});
+  for (size_t i = 0; i < draft->refs.count; ++i) {
+    payloads_.push_back(
+        {refs_[draft->refs.first + i].type, reader_.payload(draft->refs.first + i)});
   }
-  audit_.SetKnownHash({merged_.embedding, merged_.memory.embedding_sha256});
-  Status folded = audit_.Fold(payloads_);
-  if (folded.ok()) return folded;
-  const RecordRef& last = refs_[refs.first + refs.count - 1];
-  return folded.WithContext(index_.file(last.file).path() + " at " + std::to_string(last.offset));
+  audit_.SetKnownHash({draft->merged.embedding, memory.embedding_sha256});
+  const Status folded = audit_.Fold(payloads_);
+  if (!folded.ok()) {
+    const RecordRef& last = refs_[draft->refs.first + draft->refs.count - 1];
+    return folded.WithContext(index_.file(last.file).path() + " at " + std::to_string(last.offset));
+  }
+  canonical_ += audit_.canonical();
+  draft->audit_canonical_end = canonical_.size();
+  return Status::Ok();
 }
 
-void BatchBuilder::EncodeRows(IngestItem* item, IngestBatch* out) {
+void BatchBuilder::HashDrafts() {
+  size_t begin = 0;
+  for (Draft& draft : Drafts()) {
+    const Bytes bytes = AsBytes(canonical_);
+    sha256_.Add(bytes.subspan(begin, draft.canonical_end - begin), &draft.item->digest);
+    sha256_.Add(bytes.subspan(draft.canonical_end, draft.audit_canonical_end - draft.canonical_end),
+                &draft.audit_digest);
+    begin = draft.audit_canonical_end;
+  }
+  sha256_.Finish();
+}
+
+Status BatchBuilder::Finish(Draft* draft, IngestBatch* out) {
+  IngestItem& item = *draft->item;
+  item.tier = engine::TierOf(draft->merged.memory.activation);
+  item.layout = draft->merged.memory.layout;
+  EncodeRows(*draft, out);
+  ENGRAM_TRY(Decide(item, out, &item.action));
+  AddSums(*draft, out);
+  return Status::Ok();
+}
+
+void BatchBuilder::EncodeRows(const Draft& draft, IngestBatch* out) {
+  IngestItem& item = *draft.item;
+  const engine::Memory& memory = draft.merged.memory;
   uint8_t key[8];
-  StoreBe64(key, item->work.key.value);
-  item->text_begin = out->rows.size();
-  engine::EncodeTextFields(key, merged_.memory.text, &out->rows);
-  item->text_size = out->rows.size() - item->text_begin;
-  StoreBe64(key, item->work.vector_key.value);
-  item->embedding_begin = out->rows.size();
-  engine::EncodeEmbedding(key, item->work.key, merged_.embedding, &out->rows);
-  item->embedding_size = out->rows.size() - item->embedding_begin;
+  StoreBe64(key, item.work.key.value);
+  engine::HeadCommon common;
+  common.vector_key = item.work.vector_key;
+  common.digest = item.digest;
+  common.tier = item.tier;
+  common.origin = options_.origin;
+  item.heads_begin = out->rows.size();
+  engine::EncodeOldHead(key, common, memory, &out->rows);
+  if (out->has_dual_heads) engine::EncodeDualHead(key, common, draft.node, &out->rows);
+  item.text_begin = out->rows.size();
+  engine::EncodeTextFields(key, memory.text, &out->rows);
+  item.text_size = out->rows.size() - item.text_begin;
+  StoreBe64(key, item.work.vector_key.value);
+  item.embedding_begin = out->rows.size();
+  engine::EncodeEmbedding(key, item.work.key, draft.merged.embedding, &out->rows);
+  item.embedding_size = out->rows.size() - item.embedding_begin;
 }
 
 Status BatchBuilder::Decide(const IngestItem& item, IngestBatch* out, IngestAction* action) {
@@ -136,7 +183,7 @@ Status BatchBuilder::Decide(const IngestItem& item, IngestBatch* out, IngestActi
   if (!item.work.known) return Status::Ok();
   out->all_new = false;
   if (!view_) {
-    ENGRAM_ASSIGN_OR_RETURN(view_, store_->View());
+    ENGRAM_ASSIGN_OR_RETURN(view_, options_.store->View());
   }
   ENGRAM_ASSIGN_OR_RETURN(std::optional<StoredRecord> stored, view_->Record(item.work.key));
   if (stored) return CheckAgainst(*stored, item, *out, action);
@@ -148,14 +195,15 @@ Status BatchBuilder::Decide(const IngestItem& item, IngestBatch* out, IngestActi
 Status BatchBuilder::CheckAgainst(const StoredRecord& stored, const IngestItem& item,
                                   const IngestBatch& batch, IngestAction* action) {
   const engine::HeadCommon& head = stored.current();
-  bool earlier_source = head.origin != 0 && (origin_ == 0 || head.origin <= origin_);
+  bool earlier_source =
+      head.origin != 0 && (options_.origin == 0 || head.origin <= options_.origin);
   stored_head_ = head;
   if (!earlier_source) {
     *action = IngestAction::kKeepLocal;
     return Status::Ok();
   }
   *action = IngestAction::kReplace;
-  if (head.digest != item.digest || StoredLayout(stored) != item.memory.layout) {
+  if (head.digest != item.digest || StoredLayout(stored) != item.layout) {
     return Status::Ok();
   }
   // The digest does not see the order of maps.
@@ -173,25 +221,27 @@ Status BatchBuilder::DecideRemoval(IngestItem* item, IngestBatch* out) {
   item->action = IngestAction::kKeepLocal;
   out->all_new = false;
   if (!view_) {
-    ENGRAM_ASSIGN_OR_RETURN(view_, store_->View());
+    ENGRAM_ASSIGN_OR_RETURN(view_, options_.store->View());
   }
   ENGRAM_ASSIGN_OR_RETURN(std::optional<StoredRecord> stored, view_->Record(item->work.key));
-  if (!stored || stored->current().origin != origin_ || origin_ == 0) return Status::Ok();
+  if (!stored || stored->current().origin != options_.origin || options_.origin == 0)
+    return Status::Ok();
   item->action = IngestAction::kRemove;
   Subtract(stored->current(), &out->planned_change);
   return Status::Ok();
 }
 
-void BatchBuilder::AddSums(const IngestItem& item, IngestBatch* out) {
+void BatchBuilder::AddSums(const Draft& draft, IngestBatch* out) {
+  const IngestItem& item = *draft.item;
   if (item.action == IngestAction::kKeepLocal) return;
   if (item.action == IngestAction::kAppend) Add(item, &out->appended);
   if (item.action == IngestAction::kReplace) {
     Subtract(*stored_head_, &out->planned_change);
     Add(item, &out->planned_change);
   }
-  if (audit_.digest() != item.digest) {
+  if (draft.audit_digest != item.digest) {
     ++out->mismatches;
-    out->source_minus_stored.Add(audit_.digest());
+    out->source_minus_stored.Add(draft.audit_digest);
     out->source_minus_stored.Remove(item.digest);
   }
 }

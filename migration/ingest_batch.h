@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "base/sha256_batch.h"
 #include "engine/store.h"
 #include "migration/audit_decoder.h"
 #include "migration/sources/record_reader.h"
@@ -38,10 +39,12 @@ struct IngestItem {
   std::string_view id;  // borrowed from the index
   bool deleted_in_source = false;
   IngestAction action = IngestAction::kAppend;
-  engine::Memory memory;  // without texts
+  engine::Layout layout = engine::Layout::kNone;
   Sha256Digest digest{};  // the converter's
   engine::Tier tier = engine::Tier::kCold;
-  uint64_t text_begin = 0;  // rows in IngestBatch::rows
+  // Rows in IngestBatch::rows. The heads have no sequence yet: only the writer knows it.
+  uint64_t heads_begin = 0;
+  uint64_t text_begin = 0;
   uint64_t text_size = 0;
   uint64_t embedding_begin = 0;
   uint64_t embedding_size = 0;
@@ -61,23 +64,41 @@ struct IngestBatch {
   engine::BulkTxn::DigestDelta planned_change;
   uint64_t mismatches = 0;  // audit digest != converter digest
   bool all_new = false;     // every id got its key in this run
+  bool has_dual_heads = false;
 
   void Clear();
+  std::span<uint8_t> old_head(const IngestItem& item) {
+    return RowAt(item.heads_begin, engine::kOldHeadSizeBytes);
+  }
+  // REQUIRES: has_dual_heads
+  std::span<uint8_t> dual_head(const IngestItem& item) {
+    return RowAt(item.heads_begin + engine::kOldHeadSizeBytes, engine::kDualHeadSizeBytes);
+  }
   Bytes text_row(const IngestItem& item) const {
     return AsBytes(rows).subspan(item.text_begin, item.text_size);
   }
   Bytes embedding_row(const IngestItem& item) const {
     return AsBytes(rows).subspan(item.embedding_begin, item.embedding_size);
   }
+
+ private:
+  std::span<uint8_t> RowAt(uint64_t begin, size_t size) {
+    return std::span(reinterpret_cast<uint8_t*>(rows.data()), rows.size()).subspan(begin, size);
+  }
 };
 
-// Fills batches. One per thread.
+// Fills batches. One per thread. Records are taken in groups, so that their hashes can be computed
+// side by side.
 class BatchBuilder {
  public:
-  // `store` is null in a dry run without one. `origin` is the number of the source (0: a new one in
-  // a dry run, which counts as later than all others).
-  BatchBuilder(const SourceIndex& index, engine::Store* store, uint32_t origin)
-      : index_(index), store_(store), origin_(origin), reader_(index) {}
+  struct Options {
+    engine::Store* store = nullptr;  // null in a dry run without one
+    // Number of the source (0: a new one in a dry run, which counts as later than all others).
+    uint32_t origin = 0;
+    std::optional<SpaceId> convert_for;  // encode dual heads too, of nodes of this space
+  };
+  BatchBuilder(const SourceIndex& index, const Options& options)
+      : index_(index), options_(options), reader_(index) {}
   Status Build(const WorkList& work, uint64_t first, uint64_t last, IngestBatch* out);
 
  private:
@@ -85,29 +106,44 @@ class BatchBuilder {
     size_t first = 0;  // into refs_
     size_t count = 0;
   };
+  // A record on its way into the batch.
+  struct Draft {
+    IngestItem* item = nullptr;
+    Contributions refs;
+    compat::UpstreamRecord merged;
+    engine::DualNode node;
+    size_t canonical_end = 0;        // in canonical_, which it shares with the draft before it
+    size_t audit_canonical_end = 0;  // behind it
+    Sha256Digest audit_digest{};
+  };
+
   Status CollectRefs(const WorkList& work, uint64_t first, uint64_t last);
-  Status BuildItem(const WorkItem& work, const Contributions& refs, IngestBatch* out);
-  Status Merge(const Contributions& refs);
-  Status Audit(const Contributions& refs);
+  Status BuildGroup(const WorkList& work, uint64_t first, uint64_t last, IngestBatch* out);
+  Status Merge(Draft* draft);
+  Status Audit(Draft* draft);
+  std::span<Draft> Drafts() { return std::span(drafts_).first(draft_count_); }
+  void HashDrafts();
+  Status Finish(Draft* draft, IngestBatch* out);
   Status Decide(const IngestItem& item, IngestBatch* out, IngestAction* action);
   Status CheckAgainst(const engine::StoredRecord& stored, const IngestItem& item,
                       const IngestBatch& batch, IngestAction* action);
-  void EncodeRows(IngestItem* item, IngestBatch* out);
+  void EncodeRows(const Draft& draft, IngestBatch* out);
   Status DecideRemoval(IngestItem* item, IngestBatch* out);
-  void AddSums(const IngestItem& item, IngestBatch* out);
+  void AddSums(const Draft& draft, IngestBatch* out);
 
   const SourceIndex& index_;
-  engine::Store* const store_;
-  const uint32_t origin_;
+  const Options options_;
   RecordReader reader_;
   std::vector<RecordRef> refs_;
   std::vector<RecordRef> id_refs_;
   std::vector<Contributions> contributions_;
-  compat::UpstreamRecord merged_;
+  std::vector<Draft> drafts_;  // kept for their capacities
+  size_t draft_count_ = 0;
+  std::string canonical_;
   compat::UpstreamRecord next_;
   AuditDecoder audit_;
   std::vector<AuditPayload> payloads_;
-  Sha256 sha256_;
+  Sha256Batch sha256_;
   std::unique_ptr<engine::ReadView> view_;         // of the batch, when the store is asked
   std::optional<engine::HeadCommon> stored_head_;  // of the item's present record
 };

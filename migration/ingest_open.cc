@@ -61,6 +61,7 @@ class OpenIngest {
   IngestOptions Options() const {
     IngestOptions options;
     options.served = true;
+    options.heads = IngestHeads::kAsMode;
     options.dry_run = options_.dry_run;
     options.batch_size = options_.batch_size;
     options.checkpoint_interval = options_.checkpoint_interval;

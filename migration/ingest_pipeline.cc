@@ -38,11 +38,10 @@ std::vector<Range> Cut(const PipelineOptions& options, const SourceIndex& index,
 
 class Pipeline {
  public:
-  Pipeline(const PipelineOptions& options, const SourceIndex& index, engine::Store* store,
-           uint32_t origin, const WorkList& work)
+  Pipeline(const PipelineOptions& options, const SourceIndex& index,
+           const BatchBuilder::Options& build, const WorkList& work)
       : index_(index),
-        store_(store),
-        origin_(origin),
+        build_(build),
         work_(work),
         ranges_(Cut(options, index, work)),
         in_flight_max_(std::max<uint64_t>(options.batches_max, options.workers + 1)) {}
@@ -64,7 +63,7 @@ class Pipeline {
   using BatchPtr = std::unique_ptr<IngestBatch>;
 
   Status Consume(const std::function<Status(IngestBatch&)>& write) {
-    BatchBuilder builder(index_, store_, origin_);
+    BatchBuilder builder(index_, build_);
     for (uint64_t i = 0; i < ranges_.size(); ++i) {
       ENGRAM_ASSIGN_OR_RETURN(BatchPtr batch, Await(i, &builder));
       ENGRAM_TRY(write(*batch));
@@ -99,7 +98,7 @@ class Pipeline {
   }
 
   void Work() {
-    BatchBuilder builder(index_, store_, origin_);
+    BatchBuilder builder(index_, build_);
     while (true) {
       uint64_t i = 0;
       BatchPtr batch;
@@ -138,8 +137,7 @@ class Pipeline {
   }
 
   const SourceIndex& index_;
-  engine::Store* const store_;
-  const uint32_t origin_;
+  const BatchBuilder::Options& build_;
   const WorkList& work_;
   const std::vector<Range> ranges_;
   const uint64_t in_flight_max_;
@@ -157,10 +155,10 @@ class Pipeline {
 
 }  // namespace
 
-Status RunPipeline(const PipelineOptions& options, const SourceIndex& index, engine::Store* store,
-                   uint32_t origin, const WorkList& work,
+Status RunPipeline(const PipelineOptions& options, const SourceIndex& index,
+                   const BatchBuilder::Options& build, const WorkList& work,
                    const std::function<Status(IngestBatch&)>& write) {
-  return Pipeline(options, index, store, origin, work).Run(options.workers, write);
+  return Pipeline(options, index, build, work).Run(options.workers, write);
 }
 
 }  // namespace engram::migration

@@ -17,8 +17,8 @@ struct PipelineOptions {
 
 // Calls `write` on this thread with every batch of `work`, in order; while none is ready this
 // thread fills batches too. Stops at the first error, of a worker or of `write`.
-Status RunPipeline(const PipelineOptions& options, const SourceIndex& index, engine::Store* store,
-                   uint32_t origin, const WorkList& work,
+Status RunPipeline(const PipelineOptions& options, const SourceIndex& index,
+                   const BatchBuilder::Options& build, const WorkList& work,
                    const std::function<Status(IngestBatch&)>& write);
 
 }  // namespace engram::migration

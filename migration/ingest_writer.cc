@@ -1,6 +1,5 @@
 #include "migration/ingest_writer.h"
 
-#include "compat/conversion.h"
 #include "engine/rows.h"
 
 namespace engram::migration {
@@ -48,20 +47,15 @@ Status IngestWriter::Begin() {
   ENGRAM_ASSIGN_OR_RETURN(txn_, store_->BeginBulk());
   if (expected_.value == 0 || txn_->lsn() != expected_) exclusive_ = false;
   // No writer, and so no change of the mode, gets in before the commit.
-  if (options_.convert && !space_) {
-    ENGRAM_ASSIGN_OR_RETURN(space_, SpaceId::Parse(store_->space()));
-  }
-  converts_ = options_.convert && store_->mode() != engine::Mode::kLegacy;
+  converts_ = options_.heads == IngestHeads::kBoth ||
+              (options_.heads == IngestHeads::kAsMode && store_->mode() != engine::Mode::kLegacy);
   return Status::Ok();
 }
 
 // The usual case: none of these ids was known, and nobody can have written them since.
 Status IngestWriter::WriteNew(IngestBatch& batch) {
-  for (IngestItem& item : batch.items) {
-    EncodeHead(item, item.work.vector_key);
-    ENGRAM_TRY(txn_->AppendRecordNoDigest({item.work.key, item.work.vector_key, AsBytes(head_),
-                                           batch.text_row(item), batch.embedding_row(item),
-                                           item.digest, item.tier, DualRow()}));
+  for (const IngestItem& item : batch.items) {
+    ENGRAM_TRY(txn_->AppendRecordNoDigest(RecordOf(batch, item, item.work.vector_key)));
   }
   pending_ += batch.items.size();
   return txn_->AddDigests(batch.appended);
@@ -83,28 +77,26 @@ Status IngestWriter::WriteOneByOne(IngestBatch& batch) {
   return Status::Ok();
 }
 
-Status IngestWriter::WriteItem(const IngestBatch& batch, const IngestItem& item) {
+Status IngestWriter::WriteItem(IngestBatch& batch, const IngestItem& item) {
   if (item.action != IngestAction::kRemove) return Replace(batch, item);
   Status removed = txn_->RemoveRecord(item.work.key);
   return removed.code() == StatusCode::kNotFound ? Status::Ok() : removed;
 }
 
-Status IngestWriter::Replace(const IngestBatch& batch, const IngestItem& item) {
-  VectorKey vector_key = item.work.vector_key;
-  Bytes embedding = batch.embedding_row(item);
-  if (vector_key.value == 0) {
-    ENGRAM_ASSIGN_OR_RETURN(vector_key, txn_->AllocateVectorKeys(1));
-    uint8_t key[8];
-    StoreBe64(key, vector_key.value);
-    embedding_.clear();
-    // The row that the worker made is right but for its key.
-    engine::EncodeEmbedding(key, item.work.key, embedding.subspan(8, engine::kEmbeddingSizeBytes),
-                            &embedding_);
-    embedding = AsBytes(embedding_);
+Status IngestWriter::Replace(IngestBatch& batch, const IngestItem& item) {
+  if (item.work.vector_key.value != 0) {
+    return txn_->ReplaceRecord(RecordOf(batch, item, item.work.vector_key));
   }
-  EncodeHead(item, vector_key);
-  return txn_->ReplaceRecord({item.work.key, vector_key, AsBytes(head_), batch.text_row(item),
-                              embedding, item.digest, item.tier, DualRow()});
+  ENGRAM_ASSIGN_OR_RETURN(const VectorKey vector_key, txn_->AllocateVectorKeys(1));
+  BulkTxn::NewRecord record = RecordOf(batch, item, vector_key);
+  uint8_t key[8];
+  StoreBe64(key, vector_key.value);
+  embedding_.clear();
+  // The row that the worker made is right but for its key.
+  engine::EncodeEmbedding(key, item.work.key,
+                          record.embedding.subspan(8, engine::kEmbeddingSizeBytes), &embedding_);
+  record.embedding = AsBytes(embedding_);
+  return txn_->ReplaceRecord(record);
 }
 
 // Asked inside the transaction: whether the id was written or deleted here meanwhile.
@@ -133,21 +125,21 @@ Result<bool> IngestWriter::IsLocal(const IngestItem& item) {
   return row.has_value();
 }
 
-void IngestWriter::EncodeHead(const IngestItem& item, VectorKey vector_key) {
+// Its heads get the sequence of the transaction.
+BulkTxn::NewRecord IngestWriter::RecordOf(IngestBatch& batch, const IngestItem& item,
+                                          VectorKey vector_key) {
   uint8_t key[8];
   StoreBe64(key, item.work.key.value);
-  engine::HeadCommon common;
-  common.seq = txn_->lsn();
-  common.vector_key = vector_key;
-  common.digest = item.digest;
-  common.tier = item.tier;
-  common.origin = origin_;
-  head_.clear();
-  engine::EncodeOldHead(key, common, item.memory, &head_);
-  if (!converts_) return;
-  dual_head_.clear();
-  compat::ToDualHead(item.memory, engine::NodeUuid(*space_, item.id), engine::Extension(), &node_);
-  engine::EncodeDualHead(key, common, node_, &dual_head_);
+  const std::span<uint8_t> old_head = batch.old_head(item);
+  engine::RepositionHead(key, txn_->lsn(), vector_key, old_head);
+  BulkTxn::NewRecord record{
+      item.work.key, vector_key, old_head, batch.text_row(item), batch.embedding_row(item),
+      item.digest,   item.tier};
+  if (!converts_) return record;
+  const std::span<uint8_t> dual_head = batch.dual_head(item);
+  engine::RepositionHead(key, txn_->lsn(), vector_key, dual_head);
+  record.dual_head = dual_head;
+  return record;
 }
 
 void IngestWriter::Count(const IngestBatch& batch) {
@@ -156,6 +148,7 @@ void IngestWriter::Count(const IngestBatch& batch) {
       case IngestAction::kAppend:
       case IngestAction::kReplace:
         ++totals_.written;
+        totals_.converted += converts_ ? 1 : 0;
         break;
       case IngestAction::kRemove:
         ++totals_.removed;
@@ -185,6 +178,8 @@ Status IngestWriter::CommitPending(bool sync) {
   PutLe(&receipt, done_);
   PutBytes(&receipt, options_.source_hash);
   ENGRAM_TRY(txn_->SetMeta(SourceRowName(origin_) + std::string(kReceiptSuffix), receipt));
+  if (hooks_.committing) ENGRAM_TRY(hooks_.committing(*txn_, totals_.converted - told_converted_));
+  told_converted_ = totals_.converted;
   Lsn lsn = txn_->lsn();
   ENGRAM_TRY(txn_->Commit({.sync = sync}));
   txn_.reset();

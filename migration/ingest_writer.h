@@ -15,6 +15,7 @@ namespace engram::migration {
 
 struct IngestTotals {
   uint64_t written = 0;
+  uint64_t converted = 0;  // of these, those that got a dual head too
   uint64_t removed = 0;
   uint64_t unchanged = 0;
   uint64_t kept_local = 0;
@@ -29,7 +30,7 @@ class IngestWriter {
     uint64_t commit_records_max = 0;
     uint64_t checkpoint_interval = 0;
     Sha256Digest source_hash{};
-    bool convert = false;  // in modes that produce dual heads
+    IngestHeads heads = IngestHeads::kOld;
   };
   // `store` null: count only. All references must outlive the writer.
   IngestWriter(engine::Store* store, uint32_t origin, const IngestPlan& plan,
@@ -44,12 +45,11 @@ class IngestWriter {
   Status Begin();
   Status WriteNew(IngestBatch& batch);
   Status WriteOneByOne(IngestBatch& batch);
-  Status WriteItem(const IngestBatch& batch, const IngestItem& item);
-  Status Replace(const IngestBatch& batch, const IngestItem& item);
+  Status WriteItem(IngestBatch& batch, const IngestItem& item);
+  Status Replace(IngestBatch& batch, const IngestItem& item);
   Result<bool> IsLocal(const IngestItem& item);
-  void EncodeHead(const IngestItem& item, VectorKey vector_key);
-  // The dual head's row, empty where the mode asks for none. Behind EncodeHead.
-  Bytes DualRow() const { return converts_ ? AsBytes(dual_head_) : Bytes(); }
+  engine::BulkTxn::NewRecord RecordOf(IngestBatch& batch, const IngestItem& item,
+                                      VectorKey vector_key);
   Status CommitPending(bool sync);
   void Count(const IngestBatch& batch);
 
@@ -64,12 +64,9 @@ class IngestWriter {
   bool exclusive_ = true;  // nobody wrote since the plan was made
   uint64_t pending_ = 0;   // changes in txn_
   uint64_t since_checkpoint_ = 0;
-  uint64_t done_ = 0;             // work items
-  std::optional<SpaceId> space_;  // set with options_.convert
-  bool converts_ = false;         // the transaction at hand
-  std::string head_;
-  std::string dual_head_;
-  engine::DualNode node_;
+  uint64_t done_ = 0;      // work items
+  bool converts_ = false;  // the transaction at hand
+  uint64_t told_converted_ = 0;
   std::string embedding_;
 };
 

@@ -39,6 +39,7 @@ class RangeConverterImpl final : public RangeConverter {
     ENGRAM_TRY(ReadOldRows(*view));
     ENGRAM_TRY(ReadDualRows(*view));
     SettleDual();
+    if (std::ranges::all_of(old_, &OldRow::settled)) return Status::Ok();
     ENGRAM_TRY(ReadExtensions(*view));
     return ConvertTexts(*view);
   }

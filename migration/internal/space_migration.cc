@@ -223,6 +223,10 @@ IngestHooks SpaceMigration::HooksOfIngest() {
   hooks.checkpoint = [this](uint64_t records_done, const Sha256Digest&) {
     return SaveCheckpoint(CoverageLedger(), records_done);
   };
+  hooks.committing = [this](engine::BulkTxn& txn, uint64_t converted) {
+    job_.counters.converted += converted;
+    return txn.SetMeta(kJobRow, job_.EncodeRow());
+  };
   hooks.accepted = [this](const std::vector<SourceExtent>& extents) -> Status {
     ENGRAM_TRY(BeginJob());
     extents_ = extents;
@@ -238,6 +242,7 @@ Status SpaceMigration::IngestSource() {
   options.checkpoint_interval = options_.checkpoint_interval;
   options.memory_budget_bytes = budget_.budget_bytes();
   options.workers = WorkerCount(options_);
+  if (options_.history_scan) options.heads = IngestHeads::kBoth;
   options.store_directory = directory_;
   options.later_bytes_per_record = kDualHeadGrowthBytes + kDualHeadGrowthBytes / 2;
   ENGRAM_ASSIGN_OR_RETURN(ingest_, Ingest(context_.environment, store_.get(), *source_.source,
@@ -246,7 +251,7 @@ Status SpaceMigration::IngestSource() {
   bytes_predicted_ += ingest_->bytes_predicted;
   if (ingest_->written == 0 && ingest_->removed == 0) return Status::Ok();
   // What a resumed job had converted may be old again: its receipts no longer hold.
-  job_.counters = {};
+  job_.counters = {.converted = job_.counters.converted};
   return WriteJob(*store_, job_, Receipts::kForget);
 }
 
@@ -273,7 +278,7 @@ Status SpaceMigration::EnterDualMode() {
 Status SpaceMigration::Convert() {
   if (!options_.history_scan) return Status::Ok();
   const uint64_t growth = counts_.old * kDualHeadGrowthBytes;
-  bytes_predicted_ += growth;
+  bytes_predicted_ += growth + (ingest_ ? ingest_->converted * kDualHeadGrowthBytes : 0);
   // LMDB copies pages before it reuses them: half as much again.
   Status room = CheckFreeSpace(context_.environment.fs, directory_, growth + growth / 2);
   if (room.code() == StatusCode::kFull) room = room.WithHint(kFullHint);
@@ -300,6 +305,10 @@ Status SpaceMigration::Convert() {
   }
   ENGRAM_TRY(converted);
   meter_.End();
+  // The history scan finds what the ingest has converted, too.
+  JobCounters& counters = job_.counters;
+  const uint64_t by_this_job = counters.converted + counters.quarantined;
+  counters.already_dual = counters.found - std::min(counters.found, by_this_job);
   return Status::Ok();
 }
 

@@ -35,6 +35,9 @@ Status RangeVerifier::Verify(const KeyRange& range, VerifiedRange* out) {
   out->range = range;
   out_ = out;
   rows_.clear();
+  sha256_.Clear();
+  claims_.clear();
+  canonical_.clear();
   items_.resize(range.last - range.first + 1);
   for (uint64_t i = 0; i < items_.size(); ++i) {
     items_[i] = Item();
@@ -56,7 +59,11 @@ Status RangeVerifier::VerifyAt(engine::ReadView& view) {
   ENGRAM_TRY(Collect(view, Table::kContent, &Item::text));
   ChooseVectors();
   ENGRAM_TRY(HashEmbeddings(view));
-  for (Item& item : items_) CheckItem(item);
+  for (Item& item : items_) {
+    CheckItem(item);
+    if (claims_.size() == Sha256Batch::kGroupSize) CheckClaims();
+  }
+  CheckClaims();
   if (options_.stride == 1 && !options_.partial) {
     CheckRangeSum(view, out_->range.first / engine::kRangeKeyCount, out_->sum, &out_->report);
   }
@@ -101,8 +108,10 @@ void RangeVerifier::ChooseVectors() {
             [](const Item* a, const Item* b) { return a->vector_key < b->vector_key; });
 }
 
+// Rows live as long as the view, so that a group of them can wait to be hashed.
 Status RangeVerifier::HashEmbeddings(engine::ReadView& view) {
   size_t at = 0;
+  size_t waiting = 0;
   while (at < by_vector_.size()) {
     const std::string first = engine::EncodeU64Key(by_vector_[at]->vector_key);
     const size_t begun = at;
@@ -123,12 +132,15 @@ Status RangeVerifier::HashEmbeddings(engine::ReadView& view) {
               item.embedding_damage = "owner expected " + std::to_string(item.key) + ", actual " +
                                       std::to_string(owner);
             }
-            if (floats.size() == 3072) item.embedding_sha256 = sha256_.Hash(floats);
+            if (floats.size() != 3072) continue;
+            sha256_.Add(floats, &item.embedding_sha256);
+            if (++waiting % Sha256Batch::kGroupSize == 0) sha256_.Finish();
           }
           return at < by_vector_.size();
         }));
     if (at == begun) break;  // no row at or above it: it and the rest are missing
   }
+  sha256_.Finish();
   return Status::Ok();
 }
 
@@ -187,11 +199,12 @@ void RangeVerifier::CompareHeads(const std::string& name) {
   }
 }
 
-void RangeVerifier::CheckDigest(const Item& item, const std::string& name, const AuditHead& head) {
+// False: there is no embedding, and so no digest.
+bool RangeVerifier::ClaimDigest(const Item& item, const std::string& name, const AuditHead& head) {
   VerifyReport& report = out_->report;
   if (!item.embedding_found) {
     report.Mismatch({name, "embedding", "vector " + std::to_string(head.vector_key), "missing"});
-    return;
+    return false;
   }
   if (!item.embedding_damage.empty()) {
     report.Corrupt("embedding row " + std::to_string(item.vector_key) + " of " + name + ": " +
@@ -202,19 +215,38 @@ void RangeVerifier::CheckDigest(const Item& item, const std::string& name, const
         {name, "embedding_sha256", HexOf(head.embedding_sha256), HexOf(item.embedding_sha256)});
   }
   record_.embedding_sha256 = item.embedding_sha256;
-  canonical_.clear();
   AppendAuditCanonical(record_, &canonical_);
-  const Sha256Digest digest = sha256_.Hash(AsBytes(canonical_));
-  if (digest != head.digest) {
-    report.Mismatch({name, "digest", HexOf(head.digest), HexOf(digest)});
-  }
   const int tier = AuditTierOf(record_.activation_bits);
   if (tier != head.tier) {
     report.Mismatch({name, "tier", TierText(tier), TierText(head.tier)});
   }
-  out_->tiers[tier].count += 1;
-  out_->tiers[tier].lanes.Add(digest);
-  out_->sum.Add(digest);
+  Claim& claim = claims_.emplace_back();
+  claim.name = name;
+  claim.expected = head.digest;
+  claim.tier = tier;
+  claim.canonical_end = canonical_.size();
+  return true;
+}
+
+void RangeVerifier::CheckClaims() {
+  size_t begin = 0;
+  for (Claim& claim : claims_) {
+    sha256_.Add(AsBytes(canonical_).subspan(begin, claim.canonical_end - begin), &claim.actual);
+    begin = claim.canonical_end;
+  }
+  sha256_.Finish();
+  for (const Claim& claim : claims_) {
+    if (claim.actual != claim.expected) {
+      out_->report.Mismatch({claim.name, "digest", HexOf(claim.expected), HexOf(claim.actual)});
+    } else if (claim.sound) {
+      out_->report.matched += 1;
+    }
+    out_->tiers[claim.tier].count += 1;
+    out_->tiers[claim.tier].lanes.Add(claim.actual);
+    out_->sum.Add(claim.actual);
+  }
+  claims_.clear();
+  canonical_.clear();
 }
 
 // An id may have a key and no record (an edge leads to it); then its text row holds the id alone.
@@ -297,8 +329,7 @@ void RangeVerifier::CheckItem(Item& item) {
   }
   const AuditHead& head = dual ? dual_ : old_;
   ApplyHead(head, &record_);
-  CheckDigest(item, name, head);
-  report.matched += report.finding_count == findings ? 1 : 0;
+  if (ClaimDigest(item, name, head)) claims_.back().sound = report.finding_count == findings;
 }
 
 void RangeVerifier::CheckRangeSum(engine::ReadView& view, uint64_t range,

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/sha256_batch.h"
 #include "engine/lthash.h"
 #include "migration/audit_rows.h"
 #include "migration/checkpoint.h"
@@ -69,6 +70,16 @@ class RangeVerifier {
     std::string embedding_damage;
   };
 
+  // A record whose digest is still to be computed and compared.
+  struct Claim {
+    std::string name;
+    Sha256Digest expected{};
+    Sha256Digest actual{};
+    int tier = 0;
+    size_t canonical_end = 0;  // in canonical_; it begins where the one before ends
+    bool sound = false;        // nothing else was found wrong with it
+  };
+
   Status Collect(engine::ReadView& view, engine::Table table, Slice Item::*slice);
   Bytes At(const Slice& slice) const {
     return AsBytes(std::string_view(rows_).substr(slice.offset, slice.size));
@@ -80,7 +91,8 @@ class RangeVerifier {
   bool CountQuarantined(const Item& item);
   bool ReadHeads(const Item& item, const std::string& name);
   void CompareHeads(const std::string& name);
-  void CheckDigest(const Item& item, const std::string& name, const AuditHead& head);
+  bool ClaimDigest(const Item& item, const std::string& name, const AuditHead& head);
+  void CheckClaims();
 
   engine::Store& store_;
   const Options options_;
@@ -95,8 +107,9 @@ class RangeVerifier {
   bool has_old_ = false;
   bool has_dual_ = false;
   AuditExtension extension_;
-  std::string canonical_;
-  Sha256 sha256_;
+  std::vector<Claim> claims_;
+  std::string canonical_;  // of claims_, one behind the other
+  Sha256Batch sha256_;
 };
 
 }  // namespace engram::migration::internal

@@ -4,6 +4,7 @@
 
 #include "base/crc32c.h"
 #include "base/crypto.h"
+#include "base/sha256_batch.h"
 
 namespace engram {
 namespace {
@@ -52,6 +53,29 @@ TEST(Sha256, OneObjectHashesManyMessagesInParts) {
     EXPECT_EQ(sha256.Finish(), Sha256Of(AsBytes("abc")));
   }
   EXPECT_EQ(sha256.Hash(AsBytes("abc")), Sha256Of(AsBytes("abc")));
+}
+
+// Sizes around those of blocks, of padding and of the largest message that goes beside others.
+TEST(Sha256Batch, EveryNumberAndSizeOfMessagesGivesTheDigestsOfSha256) {
+  std::string bytes;
+  for (size_t i = 0; i < 70000; ++i) bytes.push_back(static_cast<char>(i * 131 + i / 251));
+  std::vector<size_t> sizes = {3072, 16383, 16384, 16385, 65535, 65536, 70000};
+  for (size_t size = 0; size < 260; ++size) sizes.push_back(size);
+  Sha256Batch batch;
+  for (size_t count : {0, 1, 5, 6, 7, 16, 17, 64, 300, 1000}) {
+    std::vector<Bytes> messages;
+    std::vector<Sha256Digest> digests(count);
+    for (size_t i = 0; i < count; ++i) {
+      const size_t size = sizes[(i * 7 + count) % sizes.size()];
+      const size_t offset = std::min(i % 64, bytes.size() - size);
+      messages.push_back(AsBytes(bytes).subspan(offset, size));
+      batch.Add(messages.back(), &digests[i]);
+    }
+    batch.Finish();
+    for (size_t i = 0; i < count; ++i) {
+      ASSERT_EQ(digests[i], Sha256Of(messages[i])) << count << " messages, number " << i;
+    }
+  }
 }
 
 TEST(Sha256, HexIsParsedBackAndNothingElseIs) {

@@ -132,6 +132,7 @@ TEST_F(IngestOpenTest, WhatIsWrittenOrDeletedHereWhileTheIdsAreEnteredWins) {
   ASSERT_TRUE(source.ok());
   IngestOptions options;
   options.served = true;
+  options.heads = IngestHeads::kAsMode;
   IngestHooks hooks;
   uint64_t pauses = 0;
   hooks.progress = [&](std::string_view phase, uint64_t done, uint64_t total) {
