@@ -78,8 +78,9 @@ struct Admin {
   }
 };
 
-Response Features(const MigrationScheduler& scheduler, const Failures& failures = {}) {
+Response Features(MigrationScheduler& scheduler, const Failures& failures = {}) {
   json answer = {{kFlag, scheduler.dual_memory_types()}};
+  if (const size_t pending = scheduler.pending_spaces()) answer["pending_spaces"] = pending;
   if (!failures.empty()) answer["failed_spaces"] = ToJson(failures);
   return Response::Json(200, Dump(answer));
 }

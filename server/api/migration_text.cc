@@ -3,6 +3,9 @@
 namespace engram::server {
 namespace {
 
+nlohmann::json ModeOrNull(uint32_t mode) {
+  return mode == 0 ? nlohmann::json(nullptr) : nlohmann::json(ModeName(mode));
+}
 nlohmann::json TextOrNull(const std::string& text) {
   return text.empty() ? nlohmann::json(nullptr) : nlohmann::json(text);
 }
@@ -10,23 +13,23 @@ nlohmann::json TextOrNull(const std::string& text) {
 }  // namespace
 
 nlohmann::json ToJson(const SpaceMigration& space, const SchedulerKnobs& knobs) {
-  nlohmann::json json = {
-      {"space", space.space},
-      {"mode", space.mode == 0 ? nlohmann::json(nullptr) : nlohmann::json(ModeName(space.mode))},
-      {"phase", space.phase},
-      {"count", space.count},
-      {"remaining_old", space.remaining_old},
-      {"converted", space.converted},
-      {"quarantined", space.quarantined},
-      {"rate", space.rate},
-      {"eta_seconds",
-       space.eta_seconds < 0 ? nlohmann::json(nullptr) : nlohmann::json(space.eta_seconds)},
-      {"lag_lsn", space.lag_lsn},
-      {"lsn", space.lsn},
-      {"digest", TextOrNull(space.digest)},
-      {"digest_matches", space.digest_matches},
-      {"online_step", TextOrNull(space.online_step)},
-      {"error", TextOrNull(space.error)}};
+  nlohmann::json json = {{"space", space.space},
+                         {"mode", ModeOrNull(space.mode)},
+                         {"mode_due", ModeOrNull(space.mode_due)},
+                         {"phase", space.phase},
+                         {"count", space.count},
+                         {"remaining_old", space.remaining_old},
+                         {"converted", space.converted},
+                         {"quarantined", space.quarantined},
+                         {"rate", space.rate},
+                         {"eta_seconds", space.eta_seconds < 0 ? nlohmann::json(nullptr)
+                                                               : nlohmann::json(space.eta_seconds)},
+                         {"lag_lsn", space.lag_lsn},
+                         {"lsn", space.lsn},
+                         {"digest", TextOrNull(space.digest)},
+                         {"digest_matches", space.digest_matches},
+                         {"online_step", TextOrNull(space.online_step)},
+                         {"error", TextOrNull(space.error)}};
   json["source"] = space.source ? ToJson(*space.source) : nlohmann::json(nullptr);
   json["paused"] = knobs.paused;
   json["rate_limit"] = knobs.rate_limit;

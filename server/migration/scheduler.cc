@@ -1,4 +1,4 @@
-// The flag, the knobs, and what the registry reports.
+// The knobs, and what the registry reports.
 #include "server/migration/scheduler.h"
 
 #include <unistd.h>
@@ -7,7 +7,6 @@
 #include <thread>
 
 #include "plugin/loader/memory_text.h"
-#include "server/graph/in_parallel.h"
 #include "server/migration/scheduler_core.h"
 
 namespace engram::server {
@@ -29,21 +28,6 @@ Status CheckKnobs(const SchedulerKnobs& knobs) {
                                    "give a number of MiB, for example 512");
   }
   return Status::Ok();
-}
-
-// Calls `work` for every name, several at a time. Those that failed, in the order of the names.
-template <typename Work>
-std::vector<MigrationScheduler::Failure> ForEach(const std::vector<std::string>& names,
-                                                 Work&& work) {
-  std::vector<Status> statuses(names.size());
-  InParallel(names.size(), [&](size_t i) { statuses[i] = work(names[i]); });
-  std::vector<MigrationScheduler::Failure> failures;
-  for (size_t i = 0; i < names.size(); ++i) {
-    // Several at a time may have been more than may be open at once.
-    if (statuses[i].code() == StatusCode::kBusy) statuses[i] = work(names[i]);
-    if (!statuses[i].ok()) failures.push_back({names[i], std::move(statuses[i])});
-  }
-  return failures;
 }
 
 }  // namespace
@@ -113,35 +97,6 @@ int64_t Scheduler::WallNs() {
   return seconds * 1'000'000'000 + clock_.WallNanos();
 }
 
-// The mode that the flag asks of a space; 0: its mode is its own business.
-uint32_t Scheduler::ModeOf(const std::string& name) {
-  if (dual_.load()) return ENGRAM_SE_MODE_DUAL;
-  return online_.spaces().contains(name) ? 0 : ENGRAM_SE_MODE_LEGACY;
-}
-
-Status Scheduler::SwitchSpace(const SpaceHandle& space, uint32_t mode) {
-  ENGRAM_ASSIGN_OR_RETURN(uint32_t now, space->space->Mode());
-  if (mode != 0 && now != mode && now != ENGRAM_SE_MODE_FINALIZED) {
-    ENGRAM_TRY(space->space->SetMode(mode));
-    logger_.Info("space " + space->name + ": mode " + ModeName(now) + " -> " + ModeName(mode));
-    now = mode;
-  }
-  bool changed;
-  {
-    MutexLock lock(mutex_);
-    SpaceEntry& entry = entries_[space->name];
-    changed = entry.mode != now;
-    if (changed) entry.online.verified = false;
-    entry.mode = now;
-    entry.idle = false;
-    entry.mirror_due = true;
-    if (!entry.failing()) entry.error.clear();  // of a mode it did not take before
-  }
-  // A mode is not left to the next beat: whoever looks after a crash finds it.
-  if (changed) Publish(*space, static_cast<uint32_t>(getpid()));
-  return Status::Ok();
-}
-
 // With the history scan off only what is written while a migrator is open gets converted, so it is
 // open before the first write.
 void Scheduler::OpenTailer(const SpaceHandle& space) {
@@ -169,16 +124,14 @@ void Scheduler::OpenTailer(const SpaceHandle& space) {
 }
 
 void Scheduler::SpaceOpened(const SpaceHandle& space) {
-  uint32_t wanted;
   {
     MutexLock lock(mutex_);
     SpaceEntry& entry = entries_[space->name];
     entry.served = space;
     entry.writes_now = entry.writes_seen = entry.writes_mirrored = 0;
     if (entry.arriving()) space->arriving.store(true);
-    wanted = ModeOf(space->name);
   }
-  const Status status = SwitchSpace(space, wanted);
+  const Status status = TakeFlag(space);
   if (!status.ok()) {
     logger_.Error("space " + space->name + ": its mode cannot be set: " + status.message());
     MutexLock lock(mutex_);
@@ -229,115 +182,6 @@ Result<SpaceHandle> Scheduler::OpenSpace(const std::string& name) {
   const bool known = OpenNow(name) == space;
   if (!known) SpaceOpened(space);  // before the registry's callbacks are wired
   return space;
-}
-
-// A space that cannot be opened has no say.
-Status Scheduler::CheckMayTurnOff(const std::vector<std::string>& names) {
-  const auto finalized = ForEach(names, [this](const std::string& name) -> Status {
-    const auto space = OpenSpace(name);
-    if (!space.ok() || *space == nullptr) return Status::Ok();
-    const auto mode = (*space)->space->Mode();
-    if (!mode.ok() || *mode != ENGRAM_SE_MODE_FINALIZED) return Status::Ok();
-    return Status::FailedPrecondition(
-        "it is finalized: its old records are gone, dual memory stays on",
-        "restore the data root from a backup, or move the space's folder to a server of its own");
-  });
-  if (finalized.empty()) return Status::Ok();
-  return finalized.front().why.WithContext("space " + finalized.front().space);
-}
-
-Status Scheduler::ApplyMode(const std::string& name, bool on) {
-  ENGRAM_ASSIGN_OR_RETURN(const SpaceHandle space, OpenSpace(name));
-  if (space == nullptr) return Status::Ok();
-  return SwitchSpace(space, on ? ENGRAM_SE_MODE_DUAL : ENGRAM_SE_MODE_LEGACY);
-}
-
-// OK: the space is not written to until it is opened again, and takes the mode then. Else it would
-// go on storing what the flag says is over.
-Status Scheduler::VetoOf(const Failure& failure) {
-  const SpaceHandle space = OpenNow(failure.space);
-  if (space == nullptr) return Status::Ok();
-  const auto figures = space->space->Figures();
-  const uint32_t wanted = dual_.load() ? ENGRAM_SE_MODE_DUAL : ENGRAM_SE_MODE_LEGACY;
-  if (figures.ok() && (figures->latched != 0 || figures->mode == wanted)) return Status::Ok();
-  switch (failure.why.code()) {
-    case StatusCode::kBusy:
-    case StatusCode::kFull:
-    case StatusCode::kCancelled:
-    case StatusCode::kFailedPrecondition:
-      return failure.why.WithContext("space " + failure.space);
-    default:
-      return Status::FailedPrecondition(
-          "space " + failure.space + " does not take the mode: " + failure.why.message(),
-          "run: engram verify --full --space=" + failure.space);
-  }
-}
-
-void Scheduler::NoteNotTaken(const Failure& failure) {
-  logger_.Error("space " + failure.space +
-                " takes the flag when it can be opened: " + failure.why.ToString());
-  MutexLock lock(mutex_);
-  entries_[failure.space].error = failure.why.message();
-}
-
-Result<std::vector<MigrationScheduler::Failure>> Scheduler::SetDualMemoryTypes(bool on) {
-  MutexLock flag(flag_mutex_);
-  ENGRAM_ASSIGN_OR_RETURN(const auto names, spaces_.Names());
-  if (!on) ENGRAM_TRY(CheckMayTurnOff(names));
-  const bool before = dual_.load();
-  // From here on a space that opens takes the new mode by itself.
-  dual_.store(on);
-  auto failures = ForEach(names, [&](const std::string& name) { return ApplyMode(name, on); });
-  Status status;
-  for (const Failure& failure : failures) {
-    if (status.ok()) status = VetoOf(failure);
-  }
-  if (status.ok()) {
-    MutexLock lock(mutex_);
-    status = online_.Set({});
-    if (status.ok()) {
-      for (auto& [name, entry] : entries_) entry.online = {};
-    }
-  }
-  if (!status.ok()) {
-    dual_.store(before);
-    // The first failure is reported; a space takes its mode again when it opens.
-    ForEach(names, [&](const std::string& name) { return ApplyMode(name, before); });
-    return status;
-  }
-  for (const Failure& failure : failures) NoteNotTaken(failure);
-  logger_.Info(std::string("dual_memory_types is ") + (on ? "on" : "off") + " in " +
-               std::to_string(names.size() - failures.size()) + " spaces");
-  Wake();
-  return failures;
-}
-
-Status Scheduler::MigrateOnline(const std::optional<std::string>& space) {
-  MutexLock flag(flag_mutex_);
-  ENGRAM_ASSIGN_OR_RETURN(auto names, spaces_.Names());
-  if (space) {
-    if (std::find(names.begin(), names.end(), *space) == names.end()) {
-      return Status::NotFound("there is no space " + *space, "list them with: engram space list");
-    }
-    names = {*space};
-  }
-  if (dual_.load()) return Status::Ok();  // every space is dual already
-  {
-    MutexLock lock(mutex_);
-    std::set<std::string> guided = online_.spaces();
-    guided.insert(names.begin(), names.end());
-    ENGRAM_TRY(online_.Set(std::move(guided)));
-    for (const std::string& name : names) {
-      SpaceEntry& entry = entries_[name];
-      if (entry.online.active) continue;
-      DropMigrator(entry);
-      entry.online = {};
-      entry.online.active = true;
-      entry.idle = false;
-    }
-  }
-  Wake();
-  return Status::Ok();
 }
 
 SchedulerKnobs Scheduler::knobs() const {

@@ -23,8 +23,9 @@ namespace engram::server {
 // What an operator sees of one space; the object of `migrate-dual status --json` (cli.md).
 struct SpaceMigration {
   std::string space;
-  uint32_t mode = 0;  // ENGRAM_SE_MODE_*
-  std::string phase;  // "off", "tail", "backfill", "verify", "complete", "ingest", "failed"
+  uint32_t mode = 0;      // ENGRAM_SE_MODE_*, as its store has it
+  uint32_t mode_due = 0;  // the mode it takes when it opens, before anyone uses it; 0: it has it
+  std::string phase;      // "off", "tail", "backfill", "verify", "complete", "ingest", "failed"
   uint64_t count = 0;
   uint64_t remaining_old = 0;
   uint64_t converted = 0;
@@ -93,6 +94,8 @@ class MigrationScheduler {
     bool dual_memory_types = false;  // the flag at start
     std::string data_root;           // where upstream directories are looked for; "": nowhere
     std::string default_space = "default";  // takes the legacy <data_root>/wal
+    // How long a turn of the flag opens spaces that are closed, before it leaves them to later.
+    uint32_t closed_spaces_wait_ms = 400;
   };
   // Looks for upstream directories; what is in them comes in after it returned, their spaces are
   // `arriving` meanwhile. `spaces`, `clock` and `logger` outlive it. The registry's callbacks
@@ -103,9 +106,11 @@ class MigrationScheduler {
                                                            Logger& logger);
   virtual ~MigrationScheduler() = default;  // as Stop()
 
-  // The flag. Sets the mode of every space (open or not) before it returns; spaces made later
-  // start in it. Ends every guided migration. A space that cannot be opened or takes no writes
-  // stops no other: it is in what is returned and takes the mode when it opens. On an error nothing
+  // The flag. From its return on every space is served in the mode it asks for: those that are
+  // open have it, the others have it before anyone uses them, spaces made later start in it. What
+  // is closed is opened for it, as much as `closed_spaces_wait_ms` allows before the return and the
+  // rest behind it. Ends every guided migration. A space that cannot be opened or takes no writes
+  // stops no other: it is in what is returned, if it was tried. On an error nothing
   // changed; it names the space: kFailedPrecondition, turned off while one is finalized, or one
   // goes on being written to and does not take the mode; kBusy and kFull of the latter.
   struct Failure {
@@ -114,6 +119,7 @@ class MigrationScheduler {
   };
   virtual Result<std::vector<Failure>> SetDualMemoryTypes(bool on) = 0;
   virtual bool dual_memory_types() const = 0;
+  virtual size_t pending_spaces() = 0;  // whose stores do not have the flag's mode yet
   // The guided way (design.md section 6) for one space, or for all: legacy -> dual_write -> shadow
   // -> dual, each step after a verification. Returns when it is recorded durably; progress is in
   // Spaces(). It goes on after a restart, and its spaces keep their mode while the flag is off.

@@ -34,6 +34,11 @@ struct SpaceEntry {
   std::weak_ptr<ServedSpace> served;
   uint32_t mode = 0;  // 0: not open since the start
 
+  // The flag asks for another mode, or may; it is not open, or did not take it.
+  bool mode_due = false;
+  bool mode_assumed = false;  // but its control block says that it has it
+  RetryDelay mode_retry;
+
   // The migrator. It is away while its step runs; it never outlives the open space.
   std::unique_ptr<plugin::Migrator> migrator;
   bool migrator_scans_history = false;
@@ -77,6 +82,7 @@ struct SpaceEntry {
   uint64_t writes_mirrored = 0;
 
   bool arriving() const { return !arrival.source.empty() && !arrival.done; }
+  bool awaits_mode() const { return mode_due && served.expired(); }
   bool failing() const {
     return retry.failing() || arrival.retry.failing() || arrival.refused || online.retry.failing();
   }
@@ -91,6 +97,7 @@ class Scheduler final : public MigrationScheduler {
 
   Result<std::vector<Failure>> SetDualMemoryTypes(bool on) override;
   bool dual_memory_types() const override { return dual_.load(); }
+  size_t pending_spaces() override;
   Status MigrateOnline(const std::optional<std::string>& space) override;
   Status SetKnobs(const SchedulerKnobs& knobs) override;
   SchedulerKnobs knobs() const override;
@@ -106,13 +113,25 @@ class Scheduler final : public MigrationScheduler {
  private:
   using Entries = std::map<std::string, SpaceEntry>;
 
-  // scheduler.cc: the flag, the knobs, what the registry reports.
-  Status CheckMayTurnOff(const std::vector<std::string>& names);
-  Status ApplyMode(const std::string& name, bool on);
-  Status VetoOf(const Failure& failure);
+  // scheduler_flag.cc: the flag and the modes.
+  Status CheckMayTurnOff(const std::vector<std::string>& names) ENGRAM_EXCLUDES(mutex_);
+  void StoreFlag(bool on) ENGRAM_EXCLUDES(mutex_);
+  std::vector<Failure> SwitchOpen(uint32_t mode) ENGRAM_EXCLUDES(mutex_);
+  std::vector<Failure> SwitchClosed(uint32_t mode, uint64_t deadline_ns) ENGRAM_EXCLUDES(mutex_);
+  Status EndGuided() ENGRAM_EXCLUDES(mutex_);
+  Status VetoOf(const Failure& failure) ENGRAM_EXCLUDES(mutex_);
   void NoteNotTaken(const Failure& failure) ENGRAM_EXCLUDES(mutex_);
   uint32_t ModeOf(const std::string& name) ENGRAM_REQUIRES(mutex_);
+  void NoteModeDue(const std::string& name, SpaceEntry& entry) ENGRAM_REQUIRES(mutex_);
+  std::vector<std::string> KnownSpaces() ENGRAM_EXCLUDES(mutex_);
+  std::vector<std::string> SpacesDue() ENGRAM_EXCLUDES(mutex_);
   Status SwitchSpace(const SpaceHandle& space, uint32_t mode) ENGRAM_EXCLUDES(mutex_);
+  Status TakeFlag(const SpaceHandle& space) ENGRAM_EXCLUDES(mutex_);
+  void FindModesDue() ENGRAM_EXCLUDES(mutex_);
+  void TakeModes(uint64_t* wake_at_ns) ENGRAM_EXCLUDES(mutex_);
+  Status TakeMode(const std::string& name) ENGRAM_EXCLUDES(mutex_);
+
+  // scheduler.cc: the knobs, what the registry reports.
   void OpenTailer(const SpaceHandle& space) ENGRAM_EXCLUDES(mutex_);
   SpaceHandle OpenNow(const std::string& name) ENGRAM_EXCLUDES(mutex_);
   Result<SpaceHandle> OpenSpace(const std::string& name) ENGRAM_EXCLUDES(mutex_);
@@ -191,6 +210,7 @@ class Scheduler final : public MigrationScheduler {
   uint64_t published_ns_ = 0;
   uint64_t writes_refreshed_ = 0;
   bool arrivals_shown_ = false;
+  bool modes_known_ = false;
 
   ForegroundGovernor governor_;
   BackgroundJobs jobs_;

@@ -17,7 +17,7 @@ constexpr uint64_t kIdleStepNsMax = 500'000'000;
 
 bool Scheduler::Wanted(const SpaceEntry& entry) const {
   if (!options_.enabled || entry.arriving()) return false;
-  switch (entry.mode) {
+  switch (entry.awaits_mode() ? 0 : entry.mode) {
     case 0:  // not open: opened for its history alone
       return knobs_.history_scan && (dual_.load() || entry.online.active);
     case ENGRAM_SE_MODE_LEGACY:
@@ -263,6 +263,7 @@ void Scheduler::Loop() {
     uint64_t wake_at_ns = kNever;
     RefreshWrites();
     QueueArrivals(&wake_at_ns);
+    TakeModes(&wake_at_ns);
     AdvanceOnline(&wake_at_ns);
     const Turn turn = TakeTurn(&wake_at_ns);
     PublishDue(&wake_at_ns);

@@ -23,7 +23,7 @@ std::string Scheduler::PhaseOf(const SpaceEntry& entry) const {
   if (entry.online.active && entry.online.job_queued) return "verify";
   if (!Wanted(entry)) return "off";
   // Before its first step.
-  if (entry.phase == 0) return knobs_.history_scan ? "backfill" : "tail";
+  if (entry.phase == 0 || entry.awaits_mode()) return knobs_.history_scan ? "backfill" : "tail";
   return PhaseName(entry.phase);
 }
 
@@ -34,6 +34,8 @@ void Scheduler::Describe(const std::string& name, uint64_t now_ns, SpaceMigratio
   if (at == entries_.end()) return;
   SpaceEntry& entry = at->second;
   if (entry.mode != 0) status->mode = entry.mode;
+  const bool known = status->mode != 0;
+  if (entry.mode_due && known && status->mode != ModeOf(name)) status->mode_due = ModeOf(name);
   status->phase = PhaseOf(entry);
   status->lag_lsn = entry.lag_lsn;
   status->digest_matches = entry.digest_matches;

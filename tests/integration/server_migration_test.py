@@ -143,6 +143,41 @@ class Flag(ServerTest):
         for space in spaces:
             self.assertEqual(server.migration(space)["mode"], "dual")
 
+    def test_more_spaces_than_may_be_open_take_it_within_a_second(self):
+        server = self.server(config="[storage]\nmax_open_spaces = 40\n")
+        spaces = [f"space-{i:03}" for i in range(200)]
+        for space in spaces:
+            server.put("x", "text", space=space)
+        server.knobs(paused=True)
+        turns = {True: [], False: []}
+        left = 0
+        for on in (True, False) * 3:
+            began = time.monotonic()
+            answer = server.ok("POST", "/api/v1/admin/features", {"dual_memory_types": on})
+            turns[on].append(time.monotonic() - began)
+            self.assertNotIn("failed_spaces", answer)
+            left += answer.get("pending_spaces", 0)
+            mode = "dual" if on else "legacy"
+            for space in spaces[::23]:
+                self.assertEqual(server.migration(space)["mode"], mode, space)
+        self.assertLess(min(turns[True]), 1, turns)
+        self.assertLess(min(turns[False]), 1, turns)
+        self.assertGreater(left, 0, "none was left to later: too few spaces for this machine")
+        for on in (True, False):  # also when the server ends before it got to all
+            server.flag(on)
+            server.kill()
+            server.start()
+            features = lambda: server.ok("GET", "/api/v1/admin/features")
+            self.assertEqual(features()["dual_memory_types"], on)
+            self.assertEqual(server.migration(spaces[-1])["mode"], "dual" if on else "legacy")
+            status = lambda: server.ok("GET", "/api/v1/admin/migration")["spaces"]
+            deadline = time.monotonic() + 60
+            while {s["mode"] for s in status()} != {"dual" if on else "legacy"}:
+                self.assertLess(time.monotonic(), deadline, features())
+                time.sleep(0.1)
+            self.assertEqual({s["mode_due"] for s in status()}, {None})
+            self.assertNotIn("pending_spaces", features())
+
     def test_refusals(self):
         server = self.server()
         post = lambda body: server.call("POST", "/api/v1/admin/features", body)
@@ -162,7 +197,7 @@ class Flag(ServerTest):
         reply = post({"dual_memory_types": False})
         self.assertEqual(reply.status, 409, reply)
         self.assertIn("ENGRAM_FEATURES_DUAL_MEMORY_TYPES", reply.body.decode())
-        self.assertEqual(server.ok("GET", "/api/v1/admin/features"), {"dual_memory_types": True})
+        self.assertTrue(server.ok("GET", "/api/v1/admin/features")["dual_memory_types"])
 
     def test_a_value_it_has_already_is_kept_all_the_same(self):
         config = "[features]\ndual_memory_types = %s\n"

@@ -202,6 +202,49 @@ TEST_F(SchedulerTest, MoreSpacesThanMayBeOpenAreAllConverted) {
   }
 }
 
+// With no time to open them a turn of the flag leaves all that are closed to later.
+TEST_F(SchedulerTest, AClosedSpaceTakesTheFlagBeforeAnyoneUsesItAndInTheEndByItself) {
+  max_open_spaces_ = 2;
+  MigrationScheduler::Options options;
+  options.closed_spaces_wait_ms = 0;
+  options.knobs.paused = true;
+  Open(options);
+  std::vector<std::string> names;
+  for (int i = 0; i < 60; ++i) {
+    names.push_back("space-" + std::to_string(i));
+    Fill(names.back(), 1);
+  }
+  for (const bool on : {true, false, true, false}) {
+    const uint32_t wanted = on ? ENGRAM_SE_MODE_DUAL : ENGRAM_SE_MODE_LEGACY;
+    const auto failures = scheduler_->SetDualMemoryTypes(on);
+    ASSERT_TRUE(failures.ok() && failures->empty());
+    EXPECT_GT(scheduler_->pending_spaces(), 0u) << "all are open: this shows nothing";
+    EXPECT_EQ(StatusOf(names[6]).mode_due, wanted);
+    for (const std::string& name : {names[6], names[59]}) {
+      const auto space = spaces_->Find(name);
+      ASSERT_TRUE(space.ok());
+      EXPECT_EQ(*(*space)->space->Mode(), wanted) << name;
+      EXPECT_EQ(StatusOf(name).mode_due, 0u) << name;
+    }
+    ASSERT_TRUE(WaitFor([&] { return scheduler_->pending_spaces() == 0; }));
+    for (const std::string& name : names) {
+      const SpaceMigration status = StatusOf(name);
+      EXPECT_EQ(status.mode, wanted) << name;
+      EXPECT_EQ(status.mode_due, 0u) << name;
+    }
+  }
+}
+
+TEST_F(SchedulerTest, WhatTheLastServerDidNotGetToIsTakenByTheNext) {
+  Open();
+  Fill("alpha", 1);
+  ASSERT_TRUE(scheduler_->SetDualMemoryTypes(true).ok());
+  Close();
+  Open();  // the flag is off
+  EXPECT_TRUE(WaitFor([&] { return StatusOf("alpha").mode == ENGRAM_SE_MODE_LEGACY; }));
+  EXPECT_EQ(StatusOf("alpha").mode_due, 0u);
+}
+
 TEST_F(SchedulerTest, PausedNothingIsConverted) {
   Open();
   Fill("alpha", 50);
