@@ -2,6 +2,7 @@
 // short transaction decides by mode which heads the record gets.
 #include <cstring>
 
+#include "base/sha256_batch.h"
 #include "compat/conversion.h"
 #include "compat/internal/backend.h"
 #include "compat/internal/write_plan.h"
@@ -49,13 +50,19 @@ uint64_t StagedSizeBytes(const TextFields& text) {
 
 }  // namespace
 
-Status Backend::Prepare(const TextFields& text, const Embedding& embedding,
-                        PreparedWrite* write) const {
+Status Backend::Accept(const TextFields& text, const Embedding& embedding,
+                       PreparedWrite* write) const {
   ENGRAM_TRY(ValidateText(text));
   ENGRAM_TRY(ValidateHead(write->head));
   write->text = &text;
   write->embedding = &embedding;
   write->head.uuid = UuidOf(text.id);
+  return Status::Ok();
+}
+
+Status Backend::Prepare(const TextFields& text, const Embedding& embedding,
+                        PreparedWrite* write) const {
+  ENGRAM_TRY(Accept(text, embedding, write));
   write->head.embedding_sha256 = Sha256Of(EmbeddingBytes(embedding));
   write->digest = RecordDigest(write->head, text);
   return Status::Ok();
@@ -67,6 +74,39 @@ Result<Backend::PreparedWrite> Backend::PrepareMemory(const Memory& memory,
   ToDualHead(memory, Uuid{}, Extension{}, &write.head);
   ENGRAM_TRY(Prepare(memory.text, embedding, &write));
   return write;
+}
+
+Status Backend::PrepareGroup(std::span<const PutItem> items,
+                             std::vector<PreparedWrite>* writes) const {
+  thread_local Sha256Batch sha256;
+  sha256.Clear();
+  Status accepted;
+  writes->clear();
+  writes->reserve(items.size());  // the hashes are written into them
+  for (const PutItem& item : items) {
+    PreparedWrite& write = writes->emplace_back();
+    ToDualHead(*item.memory, Uuid{}, Extension{}, &write.head);
+    accepted = Accept(item.memory->text, *item.embedding, &write);
+    if (!accepted.ok()) {
+      writes->pop_back();
+      break;
+    }
+    sha256.Add(EmbeddingBytes(*item.embedding), &write.head.embedding_sha256);
+  }
+  sha256.Finish();
+  std::string canonical;  // of all, one behind the other
+  std::vector<size_t> ends;
+  for (const PreparedWrite& write : *writes) {
+    engine::AppendCanonical(write.head, *write.text, &canonical);
+    ends.push_back(canonical.size());
+  }
+  size_t begin = 0;
+  for (size_t i = 0; i < ends.size(); ++i) {
+    sha256.Add(AsBytes(canonical).subspan(begin, ends[i] - begin), &(*writes)[i].digest);
+    begin = ends[i];
+  }
+  sha256.Finish();
+  return accepted;
 }
 
 Result<Lsn> Backend::StageWrite(PreparedWrite& write, const engine::Store::BeginOptions& options) {
@@ -149,12 +189,17 @@ class Backend::BatchCommit {
 
 Status Backend::PutBatch(const std::vector<PutItem>& items, std::vector<Lsn>* lsns) {
   BatchCommit batch(store_, lsns);
-  for (const PutItem& item : items) {
-    auto write = PrepareMemory(*item.memory, *item.embedding);
-    if (!write.ok()) return batch.FlushAnd(write.status());
-    auto lsn = StageWrite(*write);
-    if (!lsn.ok()) return batch.FlushAnd(lsn.status());
-    ENGRAM_TRY(batch.Add(*lsn, StagedSizeBytes(item.memory->text)));
+  std::vector<PreparedWrite> writes;
+  for (std::span<const PutItem> left(items); !left.empty();) {
+    const auto group = left.first(std::min(left.size(), Sha256Batch::kGroupSize));
+    left = left.subspan(group.size());
+    const Status prepared = PrepareGroup(group, &writes);
+    for (PreparedWrite& write : writes) {
+      auto lsn = StageWrite(write);
+      if (!lsn.ok()) return batch.FlushAnd(lsn.status());
+      ENGRAM_TRY(batch.Add(*lsn, StagedSizeBytes(*write.text)));
+    }
+    if (!prepared.ok()) return batch.FlushAnd(prepared);
   }
   return batch.Flush();
 }

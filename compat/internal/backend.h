@@ -79,6 +79,11 @@ class Backend final : public MemoryBackend {
                                       const engine::Embedding& embedding) const;
   Status Prepare(const engine::TextFields& text, const engine::Embedding& embedding,
                  PreparedWrite* write) const;
+  // Those of `items` in front of the first that is refused, with whose status it ends.
+  Status PrepareGroup(std::span<const PutItem> items, std::vector<PreparedWrite>* writes) const;
+  // Prepare() without the hashes.
+  Status Accept(const engine::TextFields& text, const engine::Embedding& embedding,
+                PreparedWrite* write) const;
   // One transaction: staged, not durable yet.
   Result<Lsn> StageWrite(PreparedWrite& write, const engine::Store::BeginOptions& options = {});
   Result<Lsn> StageRemove(std::string_view id);  // Lsn 0: there is no record
