@@ -71,6 +71,11 @@ class Exposition:
     def values(self, name):
         return {labels: value for (sample, labels), value in self.samples.items() if sample == name}
 
+    def buckets(self, name):
+        """Of a histogram without labels: bound -> how many are within it."""
+        return {float(dict(labels)["le"].replace("Inf", "inf")): value
+                for labels, value in self.values(name + "_bucket").items()}
+
     def check_rose_from(self, before):
         """Counters (and the parts of histograms and summaries) never fall."""
         for (name, labels), value in before.samples.items():

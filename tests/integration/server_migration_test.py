@@ -2,6 +2,7 @@
 """The flag, the migrator and what upstream left, through the running server."""
 import contextlib
 import json
+import math
 import pathlib
 import random
 import shutil
@@ -9,13 +10,14 @@ import signal
 import socket
 import struct
 import subprocess
+import threading
 import time
 import unittest
 import urllib.parse
 
 from exposition import Exposition
 from harness import BINARIES, FIXTURES, StoreTest, engram, scaled, tree_hash
-from server_process import Server
+from server_process import Client, Server
 
 
 class ServerTest(StoreTest):
@@ -177,6 +179,45 @@ class Flag(ServerTest):
                 time.sleep(0.1)
             self.assertEqual({s["mode_due"] for s in status()}, {None})
             self.assertNotIn("pending_spaces", features())
+
+    def test_under_traffic_no_operation_waits_long_for_a_turn(self):
+        """INV-8 as an operator sees it; ten thousand switches are the backend's own test."""
+        server = self.server()
+        server.knobs(paused=True)
+        stop = threading.Event()
+        failed = []
+
+        def traffic(name):
+            with contextlib.closing(Client(server.port)) as client:
+                while not stop.is_set():
+                    body = {"id": name, "content": f"text of {name}"}
+                    replies = [client.request("POST", "/api/v1/memories", body),
+                               client.request("GET", f"/api/v1/memories/{name}")]
+                    failed.extend(r for r in replies if r.status not in (200, 201))
+
+        clients = [threading.Thread(target=traffic, args=(f"m{i}",)) for i in range(4)]
+        for client in clients:
+            client.start()
+        turns = 0
+        with contextlib.closing(Client(server.port)) as admin:
+            ends = time.monotonic() + 5
+            while time.monotonic() < ends:
+                reply = admin.request("POST", "/api/v1/admin/features",
+                                      {"dual_memory_types": turns % 2 == 0})
+                self.assertEqual(reply.status, 200, reply)
+                turns += 1
+        stop.set()
+        for client in clients:
+            client.join()
+        self.assertEqual(failed, [])
+        metrics = Exposition(server.call("GET", "/metrics/prometheus").body.decode())
+        waits = metrics.buckets("engram_mode_gate_wait_seconds")
+        within = max(count for bound, count in waits.items() if bound <= 0.005)
+        total = waits[math.inf]
+        self.assertGreater(turns, 50)
+        self.assertGreater(total, turns)
+        # A loaded machine may take the processor away in the middle of a turn.
+        self.assertLessEqual(total - within, 1 + total / 10_000, (turns, waits))
 
     def test_refusals(self):
         server = self.server()
