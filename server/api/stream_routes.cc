@@ -1,9 +1,9 @@
 // Server-sent events: the migration's progress, and what the open spaces' own counters show.
-#include <map>
 #include <utility>
 
 #include "base/rfc3339.h"
 #include "server/api/context.h"
+#include "server/api/migration_feed.h"
 #include "server/api/migration_text.h"
 #include "server/api/space_choice.h"
 
@@ -12,7 +12,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr uint64_t kBeatNs = 500'000'000;
 constexpr uint64_t kHeartbeatNs = 15'000'000'000;
 constexpr uint64_t kProgressNs = 10'000'000'000;
 
@@ -27,7 +26,7 @@ class Stream : public EventSource {
   explicit Stream(Clock& clock) : clock_(clock) {}
   bool Poll(std::string* out) final {
     const uint64_t now = clock_.MonotonicNs();
-    if (polled_ns_ != 0 && now - polled_ns_ < kBeatNs) return true;
+    if (polled_ns_ != 0 && now - polled_ns_ < MigrationFeed::kBeatNs) return true;
     polled_ns_ = now;
     const size_t before = out->size();
     Add(now, out);
@@ -43,8 +42,11 @@ class Stream : public EventSource {
  protected:
   virtual void Add(uint64_t now_ns, std::string* out) = 0;
   void Send(const char* event, const json& data, std::string* out) {
+    SendText(event, Dump(data), out);
+  }
+  void SendText(const char* event, const std::string& data, std::string* out) {
     *out += "event: " + std::string(event) + "\nid: " + std::to_string(++number_) +
-            "\ndata: " + Dump(data) + "\n\n";
+            "\ndata: " + data + "\n\n";
   }
   Clock& clock_;
 
@@ -54,33 +56,52 @@ class Stream : public EventSource {
   uint64_t number_ = 0;
 };
 
-// `migration`: a space whose status changed; `knobs`: the knobs, when they changed.
+// `knobs`: the knobs, when they changed; `migration`: a space whose status changed.
 class MigrationStream final : public Stream {
  public:
-  MigrationStream(const ApiContext& context, std::optional<std::string> space)
+  MigrationStream(const ApiContext& context, std::shared_ptr<MigrationFeed> feed)
+      : Stream(context.clock), feed_(std::move(feed)) {}
+
+ protected:
+  void Add(uint64_t, std::string* out) override {
+    const auto latest = feed_->Latest();
+    if (latest->knobs.changed_in > seen_) SendText("knobs", *latest->knobs.text, out);
+    for (const MigrationFeed::Part& space : latest->spaces) {
+      if (space.changed_in > seen_) SendText("migration", *space.text, out);
+    }
+    seen_ = latest->number;
+  }
+
+ private:
+  const std::shared_ptr<MigrationFeed> feed_;
+  uint64_t seen_ = 0;
+};
+
+// The same of one space, which costs little.
+class SpaceMigrationStream final : public Stream {
+ public:
+  SpaceMigrationStream(const ApiContext& context, std::string space)
       : Stream(context.clock), scheduler_(context.scheduler), space_(std::move(space)) {}
 
  protected:
   void Add(uint64_t, std::string* out) override {
-    const SchedulerKnobs in_effect = scheduler_.knobs();
-    json knobs = ToJson(in_effect);
-    knobs["dual_memory_types"] = scheduler_.dual_memory_types();
-    if (knobs != knobs_) Send("knobs", knobs, out);
-    knobs_ = std::move(knobs);
+    SendIfNew("knobs", KnobsText(scheduler_), &knobs_, out);
     for (const SpaceMigration& space : scheduler_.Spaces(space_)) {
-      json status = ToJson(space, in_effect);
-      json& sent = sent_[space.space];
-      if (status == sent) continue;
-      Send("migration", status, out);
-      sent = std::move(status);
+      SendIfNew("migration", Dump(ToJson(space, scheduler_.knobs())), &status_, out);
     }
   }
 
  private:
+  void SendIfNew(const char* event, std::string text, std::string* sent, std::string* out) {
+    if (text == *sent) return;
+    SendText(event, text, out);
+    *sent = std::move(text);
+  }
+
   MigrationScheduler& scheduler_;
-  const std::optional<std::string> space_;
-  json knobs_;
-  std::map<std::string, json> sent_;
+  const std::string space_;
+  std::string knobs_;
+  std::string status_;
 };
 
 // One event for each look at a space that was written to meanwhile: how many writes of any kind,
@@ -175,10 +196,12 @@ void AddStreamRoutes(const ApiContext& context, Router* router) {
   const auto add = [&](const char* pattern, Handler handler) {
     router->Add({Method::kGet, pattern, Execution::kInline, Guard::kRead, std::move(handler)});
   };
-  add("/api/v1/stream/migration", [context](const Request& request) {
+  const auto feed = std::make_shared<MigrationFeed>(context.scheduler, context.clock);
+  add("/api/v1/stream/migration", [context, feed](const Request& request) {
     auto space = NamedSpace(request);
     if (!space) return ToResponse(space.error());
-    return Streaming(std::make_shared<MigrationStream>(context, std::move(*space)));
+    if (*space) return Streaming(std::make_shared<SpaceMigrationStream>(context, **space));
+    return Streaming(std::make_shared<MigrationStream>(context, feed));
   });
   // Of one space.
   using Make = std::shared_ptr<EventSource> (*)(const ApiContext&, std::string space);

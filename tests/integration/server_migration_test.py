@@ -503,18 +503,23 @@ class Migrator(ServerTest):
     def test_progress_is_streamed(self):
         server = self.server()
         self.fill(server, 200)
-        with contextlib.closing(socket.create_connection(("127.0.0.1", server.port))) as stream:
-            stream.settimeout(30)
-            stream.sendall(b"GET /api/v1/stream/migration HTTP/1.1\r\nHost: x\r\n\r\n")
+        with contextlib.ExitStack() as streams:
+            def follow(query):
+                stream = socket.create_connection(("127.0.0.1", server.port), timeout=30)
+                stream.sendall(b"GET /api/v1/stream/migration%s HTTP/1.1\r\nHost: x\r\n\r\n" % query)
+                return streams.enter_context(contextlib.closing(stream))
+
+            follower, other, of_space = follow(b""), follow(b""), follow(b"?space=default")
             server.flag(True)
-            text = b""
-            while b'"phase":"complete"' not in text:
-                piece = stream.recv(65536)
-                self.assertTrue(piece, f"the stream ended: {text[-500:]}")
-                text += piece
-        self.assertIn(b"text/event-stream", text)
-        self.assertIn(b"event: knobs", text)
-        self.assertIn(b"event: migration", text)
+            for stream in follower, other, of_space:
+                text = b""
+                while b'"phase":"complete"' not in text:
+                    piece = stream.recv(65536)
+                    self.assertTrue(piece, f"the stream ended: {text[-500:]}")
+                    text += piece
+                self.assertIn(b"text/event-stream", text)
+                self.assertIn(b"event: knobs", text)
+                self.assertIn(b"event: migration", text)
 
 
 class Guided(ServerTest):
