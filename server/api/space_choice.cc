@@ -89,6 +89,7 @@ Response NotHereYet(std::string_view id) {
       "Memory '" + Shown(id) + "' is not here yet: the memory space is still being brought in.",
       "Try again in a moment; engram migrate-dual status shows the progress.");
   response.headers.emplace_back("Retry-After", "1");
+  response.expected = true;
   return response;
 }
 

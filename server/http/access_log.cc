@@ -6,7 +6,7 @@ namespace {
 constexpr uint64_t kSlowNs = 1'000'000'000;
 
 LogLevel LevelOf(const RequestRecord& record) {
-  if (record.status >= 500) return LogLevel::kWarning;
+  if (record.status >= 500 && !record.expected) return LogLevel::kWarning;
   return record.duration_ns >= kSlowNs ? LogLevel::kInfo : LogLevel::kDebug;
 }
 

@@ -8,8 +8,8 @@
 namespace engram::server {
 
 // Debug: every request. Info: one that took a second or longer. Warning: one that the server could
-// not serve (5xx), with the details that its client did not get. The route's pattern stands for the
-// path, which holds ids.
+// not serve (5xx, but for expected ones), with the details that its client did not get. The route's
+// pattern stands for the path, which holds ids.
 void LogRequest(Logger& logger, const RequestRecord& record);
 
 }  // namespace engram::server

@@ -426,6 +426,7 @@ void Connection::Report(const Response& response, uint64_t head_size_bytes) {
   record.response_size_bytes = head_size_bytes + response.body.size();
   record.request_id = parser_.request().request_id;
   record.log_detail = response.log_detail;
+  record.expected = response.expected;
   if (thread_.context().record) thread_.context().record(record);
 }
 

@@ -46,6 +46,7 @@ struct RequestRecord {
   uint64_t response_size_bytes = 0;
   std::string_view request_id;
   std::string_view log_detail;  // of a failure, for the log alone
+  bool expected = false;        // as Response::expected
 };
 
 class Listener {

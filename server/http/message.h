@@ -60,6 +60,7 @@ struct Response {
   // Set: the answer is what this gives; the rest is not used. Only where the request may not block.
   std::shared_ptr<PendingAnswer> pending;
   std::string log_detail;  // for the log alone: what the client must not see of a failure
+  bool expected = false;   // a 5xx that a healthy server gives: nobody is warned of it
 
   static Response Json(int status, std::string body);
   static Response Text(int status, std::string body);

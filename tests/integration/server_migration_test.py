@@ -628,6 +628,7 @@ class Upstream(ServerTest):
                     self.assertLess(time.monotonic(), deadline, server.tail())
                     time.sleep(0.02)
                 self.assertEqual(reply.json["content"], content)
+        self.assertNotIn(" warning request", server.log.read_text(), "not yet is no failure")
         for space, (records, digest) in expected.items():
             status = server.wait_migration(lambda s: s["phase"] != "ingest", "it never arrived",
                                            space)
