@@ -250,13 +250,9 @@ std::optional<Report> AskServer(Session& session, const ConfigFlags& flags) {
 
 // Every value that the running server shows.
 Result<Report> ServerValues(const ServerLink& link) {
-  ENGRAM_ASSIGN_OR_RETURN(const JsonTree all, link.Call("GET", "/api/v1/admin/config"));
+  ENGRAM_ASSIGN_OR_RETURN(const JsonTree settings, link.Settings());
   Report values = Report::array();
-  const JsonTree config = all.value("config", JsonTree::object());
-  for (const auto& [name, text] : config.items()) {
-    ENGRAM_ASSIGN_OR_RETURN(Report value, link.Setting(name));
-    values.push_back(WithType(std::move(value)));
-  }
+  for (const JsonTree& setting : settings) values.push_back(WithType(setting));
   return values;
 }
 

@@ -36,6 +36,17 @@ std::string TextOf(const JsonTree& tree, const char* key) {
   return found != tree.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
+bool IsSetting(const JsonTree& tree) {
+  if (!tree.is_object()) return false;
+  const auto value = tree.find("value");
+  return value != tree.end() && value->is_string();
+}
+
+Status Unreadable(std::string_view subject) {
+  return Status::Io("the server's reply about " + std::string(subject) + " cannot be read",
+                    "check that the server and this program are of one version");
+}
+
 StatusCode CodeOf(int status) {
   switch (status) {
     case 400:
@@ -144,10 +155,18 @@ Result<JsonTree> ServerLink::Call(const std::string& method, const std::string& 
 Result<JsonTree> ServerLink::Setting(std::string_view key) const {
   ENGRAM_ASSIGN_OR_RETURN(JsonTree setting,
                           Call("GET", "/api/v1/admin/config/" + PercentEncoded(key)));
-  const auto value = setting.find("value");
-  if (value != setting.end() && value->is_string()) return setting;
-  return Status::Io("the server's reply about " + std::string(key) + " cannot be read",
-                    "check that the server and this program are of one version");
+  if (IsSetting(setting)) return setting;
+  return Unreadable(key);
+}
+
+Result<JsonTree> ServerLink::Settings() const {
+  ENGRAM_ASSIGN_OR_RETURN(JsonTree all, Call("GET", "/api/v1/admin/config"));
+  const auto settings = all.find("settings");
+  if (settings == all.end() || !settings->is_array()) return Unreadable("its configuration");
+  for (const JsonTree& setting : *settings) {
+    if (!IsSetting(setting)) return Unreadable("its configuration");
+  }
+  return std::move(*settings);
 }
 
 Status ReplyError(const HttpReply& reply) {

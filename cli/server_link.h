@@ -60,6 +60,7 @@ class ServerLink {
   // A configuration key as the server has it, its environment and command line included: {"key",
   // "value" (as text), "source", "origin"}.
   Result<JsonTree> Setting(std::string_view key) const;
+  Result<JsonTree> Settings() const;  // all of them, sorted by key; secrets hidden
 
  private:
   ServerLink(server::ConfigSet config, server::FoundServer found)

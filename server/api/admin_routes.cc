@@ -183,6 +183,15 @@ Response PostMigration(Admin& admin, const Request& request) {
   return Migration(admin.context, space);
 }
 
+json Setting(const ConfigSet& config, const std::string& key, const std::string& shown) {
+  const auto source = config.SourceOf(key);
+  const auto origin = config.OriginOf(key);
+  return {{"key", key},
+          {"value", shown},
+          {"source", source.ok() ? json(SourceName(*source)) : json(nullptr)},
+          {"origin", origin.ok() && !origin->empty() ? json(*origin) : json(nullptr)}};
+}
+
 // Secrets as the listing shows them.
 Response ConfigValue(const ConfigSet& config, const std::string& key,
                      const Failures& failures = {}) {
@@ -192,20 +201,19 @@ Response ConfigValue(const ConfigSet& config, const std::string& key,
   for (const auto& [name, value] : config.All()) {
     if (name == key) shown = value;
   }
-  const auto source = config.SourceOf(key);
-  const auto origin = config.OriginOf(key);
-  json answer = {{"key", key},
-                 {"value", shown},
-                 {"source", source.ok() ? json(SourceName(*source)) : json(nullptr)},
-                 {"origin", origin.ok() && !origin->empty() ? json(*origin) : json(nullptr)}};
+  json answer = Setting(config, key, shown);
   if (!failures.empty()) answer["failed_spaces"] = ToJson(failures);
   return Response::Json(200, Dump(answer));
 }
 
 Response ConfigList(const ConfigSet& config) {
   json values = json::object();
-  for (const auto& [key, value] : config.All()) values[key] = value;
-  return Response::Json(200, Dump({{"config", values}}));
+  json settings = json::array();
+  for (const auto& [key, value] : config.All()) {
+    values[key] = value;
+    settings.push_back(Setting(config, key, value));
+  }
+  return Response::Json(200, Dump({{"config", values}, {"settings", settings}}));
 }
 
 Response PostConfig(Admin& admin, const Request& request) {

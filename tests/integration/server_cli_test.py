@@ -384,10 +384,11 @@ class ServerCliTest(harness.StoreTest):
 
     def test_config_list_shows_what_the_server_has(self):
         self.server = self.new_server(ENGRAM_FEATURES_DUAL_MEMORY_TYPES="true",
-                                      ENGRAM_SERVER_API_KEY="k-123")
+                                      ENGRAM_SERVER_API_KEY="k-123", ENGRAM_LOGGING_LEVEL="debug")
         self.start()
         own = {"ENGRAM_FEATURES_DUAL_MEMORY_TYPES": ""}
         listed = self.engram("config", "list", "--json", env=own)
+        self.assertEqual(self.server.log.read_text().count("route=/api/v1/admin/config"), 1)
         self.assertEqual((listed.code, listed.json["server"]), (0, self.server.process.pid))
         values = {value["key"]: value for value in listed.json["values"]}
         self.assertEqual((values[FLAG]["value"], values[FLAG]["source"]), (True, "environment"))
