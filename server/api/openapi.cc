@@ -89,12 +89,14 @@ std::string StatusText(const std::string& status) {
       {"200", "Done"},
       {"201", "Stored, durably"},
       {"400", "The request cannot be taken"},
+      {"401", "Without the key, or with another"},
       {"403", "Not from here"},
       {"404", "There is none"},
       {"409", "Not in this state"},
       {"413", "The body is too large"},
       {"415", "The body is not declared as JSON"},
       {"422", "JSON of another shape"},
+      {"500", "The server or the store failed"},
       {"501", "Not available"},
       {"503", "Not now: try again"},
   };
@@ -104,9 +106,9 @@ std::string StatusText(const std::string& status) {
   return status;
 }
 
-Json Responses(const RouteDoc& doc) {
+Json Responses(const Route& route, const RouteDoc& doc) {
   Json responses = Json::object();
-  for (const std::string& status : Words(doc.statuses)) {
+  for (const std::string& status : StatusesOf(route)) {
     Json response = {{"description", StatusText(status)}};
     if (status[0] == '2') {
       response["content"] = {{std::string(doc.media_type), {{"schema", Json::object()}}}};
@@ -123,7 +125,7 @@ Json Operation(const Route& route, const RouteDoc& doc) {
   Json operation = {{"tags", {doc.tag}},
                     {"summary", doc.summary},
                     {"parameters", Parameters(doc)},
-                    {"responses", Responses(doc)}};
+                    {"responses", Responses(route, doc)}};
   if (!doc.body.empty()) operation["requestBody"] = RequestBody(doc);
   if (route.guard == Guard::kNone) operation["security"] = Json::array();
   return operation;
@@ -178,11 +180,28 @@ void AppendRow(const Route& route, const RouteDoc& doc, std::string* html) {
     *html += "</small>";
   }
   *html += "</td><td>";
-  AppendEscaped(doc.statuses, html);
+  std::string_view between;
+  for (const std::string& status : StatusesOf(route)) {
+    *html += std::string(between) + status;
+    between = " ";
+  }
   *html += "</td></tr>\n";
 }
 
 }  // namespace
+
+std::set<std::string> StatusesOf(const Route& route) {
+  const RouteDoc* doc = DocOf(route);
+  if (doc == nullptr) return {};
+  const std::vector<std::string> said = Words(doc->statuses);
+  std::set<std::string> statuses(said.begin(), said.end());
+  if (route.guard != Guard::kNone) statuses.insert("401");
+  if (route.guard == Guard::kControl) statuses.insert("403");
+  if (route.takes_json) statuses.insert("415");
+  if (route.method == Method::kPost) statuses.insert("413");
+  if (route.execution != Execution::kInline) statuses.insert({"500", "503"});
+  return statuses;
+}
 
 std::string OpenApiJson(const Router& router, const std::string& version) {
   Json document = {

@@ -15,7 +15,8 @@ struct RouteDoc {
   std::string_view pattern;
   std::string_view tag;
   std::string_view summary;
-  std::string_view statuses;  // "200 400 404"
+  // "200 400 404": what its handler answers, but for the failures that StatusesOf() adds.
+  std::string_view statuses;
   // "name:type" separated by spaces; a type is string, integer, number or boolean.
   std::string_view query = "";
   std::string_view body = "";  // the same for the body's keys; "!" behind the type: required

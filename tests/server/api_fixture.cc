@@ -1,5 +1,6 @@
 #include "tests/server/api_fixture.h"
 
+#include "server/api/openapi.h"
 #include "server/http/url.h"
 
 namespace engram::server::testing {
@@ -79,10 +80,15 @@ Response ApiTest::Send(Method method, const std::string& target, const std::stri
   }
   request.may_block = match.route->execution != Execution::kInlineFirst;
   Response response = match.route->handler(request);
-  if (response.pending != nullptr) return response.pending->finish();
-  if (!response.defer) return response;
-  request.may_block = true;
-  return match.route->handler(request);
+  if (response.pending != nullptr) response = response.pending->finish();
+  if (response.defer) {
+    request.may_block = true;
+    response = match.route->handler(request);
+  }
+  EXPECT_TRUE(StatusesOf(*match.route).contains(std::to_string(response.status)))
+      << MethodName(method) << " " << match.route->pattern << " answers " << response.status
+      << ", and the OpenAPI document does not say so";
+  return response;
 }
 
 Answer ApiTest::Get(const std::string& target, const Headers& headers) {
