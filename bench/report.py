@@ -8,9 +8,11 @@ import json
 import statistics
 import sys
 
-# row -> (what is compared, better when, goal, text of the goal)
+# row -> (what is compared, goal). A rate and a latency are ratios to the raw harness, "per second" is
+# ours alone. The table keeps this order.
 GOALS = {
     "ingest": ("rate", 0.50),
+    "end_to_end": ("per second", 80000),
     "convert": ("rate", 0.25),
     "verify": ("rate", 0.50),
     "put_batch_512": ("rate", 0.60),
@@ -56,13 +58,17 @@ def main():
     rows = load(sys.argv[1:])
     print("| row | ours: median (min to max) | raw harness | ours / raw | goal |")
     print("|---|---|---|---:|---:|")
-    for row, sides in rows.items():
+    order = list(GOALS)
+    for row in sorted(rows, key=lambda row: order.index(row) if row in GOALS else len(order)):
+        sides = rows[row]
         cells = {side: describe(samples) for side, samples in sides.items()}
         ours, raw = cells.get("ours"), cells.get("raw")
         ratio = f"{ours[0] / raw[0]:.2f}" if ours and raw else ""
         goal = ""
-        if row in GOALS and ratio:
-            kind, bound = GOALS[row]
+        kind, bound = GOALS.get(row, (None, None))
+        if kind == "per second" and ours:
+            goal = f">= {bound / 1000:.0f} K/s {'met' if ours[0] >= bound else 'MISSED'}"
+        elif kind and ratio:
             met = float(ratio) >= bound if kind == "rate" else float(ratio) <= bound
             sign = ">=" if kind == "rate" else "<="
             goal = f"{sign} {bound:.2f} {'met' if met else 'MISSED'}"

@@ -324,7 +324,7 @@ void GetOurs(benchmark::State& state, bool full) {
   auto store = Open(ConvertedRoot(), engine::Access::kReadOnly);
   const std::vector<std::string> ids = SomeIds(*store);
   engine::Embedding embedding;
-  for (auto _ : state) {
+  const auto get_all = [&] {
     const double started = Now();
     for (uint64_t i = 0; i < kGets; ++i) {
       auto view = Must(store->View());
@@ -333,13 +333,16 @@ void GetOurs(benchmark::State& state, bool full) {
       if (full) Must(view->ReadEmbedding(record->current().vector_key, &embedding).status());
       benchmark::DoNotOptimize(record);
     }
-    state.SetIterationTime(Now() - started);
-  }
+    return Now() - started;
+  };
+  get_all();  // warm: the file is mapped anew by each Open
+  for (auto _ : state) state.SetIterationTime(get_all());
   state.SetItemsProcessed(state.iterations() * static_cast<int64_t>(kGets));
 }
 
 void GetRaw(benchmark::State& state, bool full) {
   RawStore& raw = LoadedRaw();
+  raw.Get(kGets, full);
   for (auto _ : state) state.SetIterationTime(raw.Get(kGets, full));
   state.SetItemsProcessed(state.iterations() * static_cast<int64_t>(kGets));
 }

@@ -25,6 +25,23 @@ TEST(Crc32c, ExtendingInAnyPartsEqualsTheWhole) {
   }
 }
 
+// Short and long inputs take different ways.
+TEST(Crc32c, TheSizesBetweenTwoWaysGiveTheChecksumOfTheirParts) {
+  std::string text;
+  for (int i = 0; i < 600; ++i) text.push_back(static_cast<char>(i * 37 + i / 7));
+  for (size_t size = 0; size <= text.size(); ++size) {
+    uint32_t by_byte = 0;
+    for (size_t i = 0; i < size; ++i) {
+      by_byte = Crc32cExtend(by_byte, AsBytes(text).subspan(i, 1));
+    }
+    ASSERT_EQ(Crc32c(AsBytes(text).first(size)), by_byte) << size;
+    for (size_t cut : {size / 3, size - std::min<size_t>(size, 5)}) {
+      const uint32_t first = Crc32c(AsBytes(text).first(cut));
+      ASSERT_EQ(Crc32cExtend(first, AsBytes(text).subspan(cut, size - cut)), by_byte) << size;
+    }
+  }
+}
+
 TEST(Crc32c, EverySingleBitFlipIsSeen) {
   std::string text(64, 'q');
   const uint32_t good = Crc32c(AsBytes(text));
