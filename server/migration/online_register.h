@@ -5,9 +5,10 @@
 
 #include <set>
 #include <string>
+#include <utility>
 
-#include "base/file_system.h"
 #include "base/result.h"
+#include "server/migration/spaces_file.h"
 
 namespace engram::server {
 
@@ -23,9 +24,9 @@ class OnlineRegister {
   Status Set(std::set<std::string> spaces);
 
  private:
-  OnlineRegister(FileSystem& fs, std::string path) : fs_(&fs), path_(std::move(path)) {}
-  FileSystem* fs_;
-  std::string path_;
+  explicit OnlineRegister(SpacesFile file) : file_(std::move(file)) {}
+
+  SpacesFile file_;
   std::set<std::string> spaces_;
 };
 

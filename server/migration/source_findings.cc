@@ -7,10 +7,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr char kFolder[] = ".engram";
 constexpr char kFileName[] = "upstream-findings.json";
-constexpr uint64_t kSizeBytesMax = 64u << 20;
-constexpr int kVersion = 1;
 
 // 0 and "" for what is not there or of another type.
 uint64_t NumberOf(const json& object, const char* key) {
@@ -96,15 +93,9 @@ json ToJson(const SourceFindings& findings) {
 }
 
 FindingsRegister FindingsRegister::Load(FileSystem& fs, const std::string& data_root) {
-  FindingsRegister loaded(
-      fs, data_root.empty() ? "" : JoinPath(JoinPath(data_root, kFolder), kFileName));
-  if (data_root.empty()) return loaded;
-  const auto text = ReadFile(fs, loaded.path_, kSizeBytesMax);
-  if (!text.ok()) return loaded;
-  const json parsed = json::parse(*text, nullptr, false);
-  if (!parsed.is_object() || NumberOf(parsed, "version") != kVersion) return loaded;
-  const auto spaces = parsed.find("spaces");
-  if (spaces == parsed.end() || !spaces->is_object()) return loaded;
+  FindingsRegister loaded(SpacesFile(fs, data_root, kFileName));
+  const auto spaces = loaded.file_.Read("");
+  if (!spaces.ok() || !spaces->is_object()) return loaded;
   for (const auto& [space, findings] : spaces->items()) {
     if (findings.is_object()) loaded.spaces_[space] = FromJson(findings);
   }
@@ -123,13 +114,10 @@ Status FindingsRegister::Retain(const std::set<std::string>& spaces) {
 }
 
 Status FindingsRegister::Keep() {
-  if (path_.empty()) return Status::Ok();
+  if (file_.path().empty()) return Status::Ok();
   json spaces = json::object();
   for (const auto& [space, findings] : spaces_) spaces[space] = ToJson(findings);
-  const json whole = {{"version", kVersion}, {"spaces", std::move(spaces)}};
-  ENGRAM_TRY(CreateDirectories(*fs_, ParentPath(path_)));
-  const std::string text = whole.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
-  return ReplaceFileDurably(*fs_, path_, AsBytes(text));
+  return file_.Write(spaces);
 }
 
 }  // namespace engram::server

@@ -11,10 +11,11 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
-#include "base/file_system.h"
 #include "base/result.h"
+#include "server/migration/spaces_file.h"
 
 namespace engram::server {
 
@@ -59,11 +60,10 @@ class FindingsRegister {
   Status Retain(const std::set<std::string>& spaces);
 
  private:
-  FindingsRegister(FileSystem& fs, std::string path) : fs_(&fs), path_(std::move(path)) {}
+  explicit FindingsRegister(SpacesFile file) : file_(std::move(file)) {}
   Status Keep();
 
-  FileSystem* fs_;
-  std::string path_;
+  SpacesFile file_;
   std::map<std::string, SourceFindings> spaces_;
 };
 
