@@ -1,5 +1,5 @@
 // Ingest of one space of an upstream directory into the store: every memory that is still readable
-// there, merged to its newest version, written once as an old-format record.
+// there, merged to its newest version, written once with its old head, and its dual one if asked.
 //
 // Two passes over the source, never writing to it. Pass 1 (IndexSource) frames the log, checks
 // every checksum, resynchronises past damage and builds an index of ids and versions in an
