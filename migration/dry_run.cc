@@ -72,7 +72,9 @@ Result<json> DryRunSpace(const JobContext& context, const MigrateOptions& option
   const uint64_t to_write = ingest ? ingest->written : 0;
   const uint64_t to_convert = part.counts.old + to_write;
   const uint64_t bytes = to_convert * kDualHeadGrowthBytes + (ingest ? ingest->bytes_predicted : 0);
-  ENGRAM_TRY(CheckFreeSpace(context.environment.fs, DualDirectory(context, space), bytes));
+  const uint64_t snapshot = options.snapshot && store ? SnapshotSizeBytes(*store) : 0;
+  ENGRAM_TRY(
+      CheckFreeSpace(context.environment.fs, DualDirectory(context, space), bytes + snapshot));
   const uint64_t records = part.counts.records + to_write;
   const double seconds = static_cast<double>(to_convert) * part.seconds_per_record +
                          static_cast<double>(records) * kSecondsPerVerification +

@@ -206,8 +206,8 @@ Status IngestJob::Predict() {
   }
   if (counts_only_ || options_.store_directory.empty()) return Status::Ok();
   Result<DiskSpace> space = environment_.fs.Space(options_.store_directory);
-  const uint64_t needed =
-      report_.bytes_predicted + options_.later_bytes_per_record * plan_.work.size();
+  const uint64_t needed = report_.bytes_predicted + options_.other_bytes +
+                          options_.later_bytes_per_record * plan_.work.size();
   if (!space.ok() || space->available_bytes >= needed) return Status::Ok();
   return Status::Full("not enough room for the space " + store_->space() + ": the ingest needs " +
                           std::to_string(needed) + " bytes, " + options_.store_directory + " has " +

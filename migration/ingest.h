@@ -82,6 +82,7 @@ struct IngestOptions {
   std::string store_directory;
   // Of the same check: what follows the ingest of a record needs as well.
   uint64_t later_bytes_per_record = 0;
+  uint64_t other_bytes = 0;  // what else goes there before it
   // Where the index's unlinked temporary file is made; "" means $TMPDIR, else /tmp.
   std::string index_directory;
 };

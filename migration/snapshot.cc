@@ -43,6 +43,10 @@ Result<SnapshotInfo> ReadDescription(FileSystem& fs, const std::string& path) {
 
 }  // namespace
 
+uint64_t SnapshotSizeBytes(engine::Store& store) {
+  return store.Info().used_bytes + kSnapshotMarginBytes;
+}
+
 json SnapshotInfo::ToJson() const {
   return {{"name", name},
           {"path", path},
@@ -55,8 +59,7 @@ Result<SnapshotInfo> TakeSnapshot(const JobContext& context, engine::Store& stor
                                   const std::string& name) {
   FileSystem& fs = context.environment.fs;
   const std::string snapshots = SnapshotsPath(context, store.space());
-  ENGRAM_TRY(CheckFreeSpace(fs, DualDirectory(context, store.space()),
-                            store.Info().used_bytes + kSnapshotMarginBytes));
+  ENGRAM_TRY(CheckFreeSpace(fs, DualDirectory(context, store.space()), SnapshotSizeBytes(store)));
   ENGRAM_TRY(CreateDirectories(fs, snapshots));
   SnapshotInfo info;
   info.name = name;

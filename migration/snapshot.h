@@ -21,6 +21,8 @@ struct SnapshotInfo {
   nlohmann::json ToJson() const;
 };
 
+// What one of the store as it is now needs on the device, with a margin.
+uint64_t SnapshotSizeBytes(engine::Store& store);
 // Takes one. It has its name only once it is whole and durable: a crash leaves a folder
 // `<name>.tmp` that the next snapshot removes. kFull, with what is needed, if there is no room.
 Result<SnapshotInfo> TakeSnapshot(const JobContext& context, engine::Store& store,

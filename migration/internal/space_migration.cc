@@ -150,7 +150,8 @@ Status SpaceMigration::BeginJob() {
   if (std::exchange(begun_, true)) return Status::Ok();
   if (resumed_) return audit_->Append("resume", {{"job", job_.id.ToString()}});
   ENGRAM_ASSIGN_OR_RETURN(job_.id, Uuid::Random());
-  if (options_.snapshot) {
+  if (TakesSnapshot()) {
+    ENGRAM_TRY(CheckRoomForConversion(SnapshotSizeBytes(*store_)));
     ENGRAM_ASSIGN_OR_RETURN(snapshot_,
                             TakeSnapshot(context_, *store_, "migration-" + job_.id.ToString()));
   }
@@ -242,6 +243,7 @@ Status SpaceMigration::IngestSource() {
   options.checkpoint_interval = options_.checkpoint_interval;
   options.memory_budget_bytes = budget_.budget_bytes();
   options.workers = WorkerCount(options_);
+  if (TakesSnapshot()) options.other_bytes = SnapshotSizeBytes(*store_);
   if (options_.history_scan) options.heads = IngestHeads::kBoth;
   options.store_directory = directory_;
   options.later_bytes_per_record = kDualHeadGrowthBytes + kDualHeadGrowthBytes / 2;
@@ -275,12 +277,20 @@ Status SpaceMigration::EnterDualMode() {
   return EnterState(JobState::kBackfill);
 }
 
+// For the dual heads of what is old now, and `other_bytes`.
+Status SpaceMigration::CheckRoomForConversion(uint64_t other_bytes) {
+  ENGRAM_ASSIGN_OR_RETURN(auto view, store_->View());
+  ENGRAM_ASSIGN_OR_RETURN(const engine::Counts counts, view->Count());
+  const uint64_t growth = counts.old * kDualHeadGrowthBytes;
+  // LMDB copies pages before it reuses them: half as much again.
+  return CheckFreeSpace(context_.environment.fs, directory_, growth + growth / 2 + other_bytes);
+}
+
 Status SpaceMigration::Convert() {
   if (!options_.history_scan) return Status::Ok();
-  const uint64_t growth = counts_.old * kDualHeadGrowthBytes;
-  bytes_predicted_ += growth + (ingest_ ? ingest_->converted * kDualHeadGrowthBytes : 0);
-  // LMDB copies pages before it reuses them: half as much again.
-  Status room = CheckFreeSpace(context_.environment.fs, directory_, growth + growth / 2);
+  const uint64_t to_convert = counts_.old + (ingest_ ? ingest_->converted : 0);
+  bytes_predicted_ += to_convert * kDualHeadGrowthBytes;
+  Status room = CheckRoomForConversion(0);
   if (room.code() == StatusCode::kFull) room = room.WithHint(kFullHint);
   ENGRAM_TRY(room);
   ConvertOptions options;

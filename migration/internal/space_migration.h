@@ -51,6 +51,8 @@ class SpaceMigration {
   Status BeginAndIngest();
   Status IngestSource();
   Status EnterDualMode();
+  bool TakesSnapshot() const { return options_.snapshot && !resumed_; }
+  Status CheckRoomForConversion(uint64_t other_bytes);
   Status Convert();
   Status Verify();
   Status Finish();

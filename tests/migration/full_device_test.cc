@@ -17,14 +17,14 @@ class FullDeviceTest : public MigrationTest {
     source_ = root_.Join("source");
     testing::GenerateLog(source_, "--records 200 --seed 3", /*manifest=*/false);
   }
-  Status MigrateOnSmallDevice() {
-    SmallDevice device(5000, [](const std::string& path) { return path.ends_with("/dual"); });
+  Status MigrateOnSmallDevice(uint64_t available_bytes = 5000, MigrateOptions options = {}) {
+    SmallDevice device(available_bytes,
+                       [](const std::string& path) { return path.ends_with("/dual"); });
     const JobContext context{.environment = {.fs = device},
                              .data_root = context_.data_root,
                              .log = context_.log,
                              .map_size_bytes = context_.map_size_bytes,
                              .progress = {}};
-    MigrateOptions options;
     options.source = source_;
     return Migrate(context, options).status();
   }
@@ -49,6 +49,23 @@ TEST_F(FullDeviceTest, WhatWasThereBeforeStays) {
   EXPECT_EQ(MigrateOnSmallDevice().code(), StatusCode::kFull);
   EXPECT_EQ(Digest(), digest);
   EXPECT_EQ(Stats()["count"], 5);
+}
+
+// Room for the snapshot (16 MiB at least) or for the ingest (about 1 MB), not for both.
+TEST_F(FullDeviceTest, TheSnapshotCountsBeforeAnythingIsDone) {
+  constexpr uint64_t kAvailableBytes = 17'500'000;
+  PutOld(5);
+  const std::string digest = Digest();
+  MigrateOptions options;
+  options.snapshot = true;
+  for (const bool dry_run : {true, false}) {
+    options.dry_run = dry_run;
+    EXPECT_EQ(MigrateOnSmallDevice(kAvailableBytes, options).code(), StatusCode::kFull) << dry_run;
+    EXPECT_FALSE(std::filesystem::exists(context_.data_root + "/default/dual/snapshots"));
+    EXPECT_EQ(Digest(), digest);
+  }
+  options = {};
+  EXPECT_TRUE(MigrateOnSmallDevice(kAvailableBytes, options).ok());
 }
 
 }  // namespace
