@@ -264,10 +264,14 @@ class Grammar {
   void AddVerify(CLI::App* verify, const std::string& name) {
     verify->add_option("--source", flags_.verify.source,
                        "Also compare with the records of this upstream directory");
-    verify->add_option("--sample", flags_.verify.sample, "Check this many records (default all)")
-        ->check(Whole(1));
-    verify->add_flag("--full", flags_.verify.full,
-                     "Also layouts, map order, re-encoding and cross tables");
+    CLI::Option* sample =
+        verify
+            ->add_option("--sample", flags_.verify.sample, "Check this many records (default all)")
+            ->check(Whole(1));
+    verify
+        ->add_flag("--full", flags_.verify.full,
+                   "Also layouts, map order, re-encoding and cross tables")
+        ->excludes(sample);
     Example(verify,
             name +
                 " --source /var/lib/engram --full --json\n\n"

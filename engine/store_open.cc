@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "engine/internal/row_reader.h"
 #include "engine/internal/store_impl.h"
 
 namespace engram::engine {
@@ -32,6 +33,7 @@ Status StoreImpl::OpenFiles() {
   ENGRAM_TRY(LoadOrCreate());
   if (!read_only()) ENGRAM_TRY(RemoveStrayGenerations());
   ENGRAM_TRY(LoadMeta());
+  ENGRAM_TRY(CheckNextKeys());
   const uint64_t begun_ns = environment_.clock.MonotonicNs();
   ENGRAM_TRY(ReplayLog());
   if (!read_only()) ENGRAM_TRY(OpenLog());
@@ -185,6 +187,51 @@ Status StoreImpl::InitializeMeta() {
   ENGRAM_TRY(put_u64(kMetaApplied, 0));
   ENGRAM_TRY(txn->Commit());
   return lmdb_->Sync();
+}
+
+// A key that is given twice overwrites a record. Salvage goes on above those that are there.
+Status StoreImpl::CheckNextKeys() {
+  struct Allocator {
+    Table table;
+    std::string_view name;
+    uint64_t* next;
+  };
+  const Allocator allocators[] = {
+      {Table::kContent, kMetaNextNodeKey, &next_node_key_},
+      {Table::kHeads, kMetaNextNodeKey, &next_node_key_},
+      {Table::kOldHeads, kMetaNextNodeKey, &next_node_key_},
+      {Table::kEmbeddings, kMetaNextVectorKey, &next_vector_key_},
+  };
+  bool raised = false;
+  {
+    ENGRAM_ASSIGN_OR_RETURN(const auto txn, lmdb_->BeginRead());
+    for (const Allocator& allocator : allocators) {
+      ENGRAM_ASSIGN_OR_RETURN(auto cursor, lmdb::ReadCursor::Open(txn, allocator.table));
+      Bytes key, value;
+      ENGRAM_ASSIGN_OR_RETURN(const bool found, cursor->SeekLast({}, &key, &value));
+      const uint64_t last = found && key.size() == 8 ? LoadBe64(key.data()) : 0;
+      if (last < *allocator.next) continue;
+      const std::string what =
+          std::string(allocator.name) + " is " + std::to_string(*allocator.next) + ", but " +
+          std::string(TableName(allocator.table)) + " has a row " + std::to_string(last);
+      if (!options_.salvage) {
+        return DamagedRow(*lmdb_, Table::kMeta, AsBytes(allocator.name), what);
+      }
+      environment_.logger.Warning(what + "; keys go on above it");
+      *allocator.next = last + 1;
+      raised = true;
+    }
+  }
+  if (!raised || read_only()) return Status::Ok();
+  ENGRAM_ASSIGN_OR_RETURN(auto txn, lmdb_->BeginWrite());
+  for (const Allocator& allocator : allocators) {
+    uint8_t body[8];
+    StoreLe(body, *allocator.next);
+    std::string row;
+    EncodeChecked(AsBytes(allocator.name), Bytes(body, 8), &row);
+    ENGRAM_TRY(txn->Put(Table::kMeta, AsBytes(allocator.name), AsBytes(row)));
+  }
+  return txn->Commit();
 }
 
 Status StoreImpl::LoadMeta() {

@@ -47,7 +47,8 @@ Result<StorePart> LookAtStore(engine::Store& store, Clock& clock) {
 }  // namespace
 
 Result<json> DryRunSpace(const JobContext& context, const MigrateOptions& options,
-                         const SpaceSource& source, const std::string& space) {
+                         const SpaceSource& source, const std::string& space,
+                         uint64_t* promised_bytes) {
   Clock& clock = context.environment.clock;
   const uint64_t begun_ns = clock.MonotonicNs();
   MemoryBudget budget(context.environment.fs, options.memory_budget_mb << 20);
@@ -70,15 +71,26 @@ Result<json> DryRunSpace(const JobContext& context, const MigrateOptions& option
                                            *source.space, dry, hooks));
   }
   const uint64_t to_write = ingest ? ingest->written : 0;
-  const uint64_t to_convert = part.counts.old + to_write;
-  const uint64_t bytes = to_convert * kDualHeadGrowthBytes + (ingest ? ingest->bytes_predicted : 0);
-  const uint64_t snapshot = options.snapshot && store ? SnapshotSizeBytes(*store) : 0;
+  // After an ingest as many as its tiers have; some of what it writes replaces what is there.
+  uint64_t records = part.counts.records;
+  if (ingest) {
+    records = 0;
+    for (const engine::TierDigest& tier : ingest->tiers) records += tier.count;
+  }
+  const uint64_t old = std::min(part.counts.old + to_write, records);
+  const uint64_t to_convert = options.history_scan ? old - std::min(old, part.poison) : 0;
+  const uint64_t ingested_bytes = ingest ? ingest->bytes_predicted : 0;
+  const uint64_t bytes = to_convert * kDualHeadGrowthBytes + ingested_bytes;
+  *promised_bytes += RoomForDualHeads(to_convert) + ingested_bytes;
+  // Its next segment, and the first of a new store.
+  *promised_bytes += context.log.segment_size_bytes_min * (store ? 1 : 2);
+  if (options.snapshot && store) *promised_bytes += SnapshotSizeBytes(*store);
   ENGRAM_TRY(
-      CheckFreeSpace(context.environment.fs, DualDirectory(context, space), bytes + snapshot));
-  const uint64_t records = part.counts.records + to_write;
+      CheckFreeSpace(context.environment.fs, DualDirectory(context, space), *promised_bytes));
   const double seconds = static_cast<double>(to_convert) * part.seconds_per_record +
                          static_cast<double>(records) * kSecondsPerVerification +
                          (ingest ? ingest->seconds_predicted : 0);
+  const uint64_t found = options.history_scan ? records : ingest ? ingest->found : 0;
   budget.Sample();
   // As in a run: what a conversion finds, which after an ingest is what that has left.
   if (ingest) {
@@ -93,11 +105,11 @@ Result<json> DryRunSpace(const JobContext& context, const MigrateOptions& option
   return json{{"ok", part.poison == 0},
               {"space", space},
               {"source", ingest ? SourceToJson(*ingest) : json()},
-              {"found", ingest ? ingest->found : part.counts.records},
+              {"found", found},
               {"converted", to_convert},
-              {"already_dual", part.counts.dual},
+              {"already_dual", options.history_scan ? records - to_convert - part.poison : 0},
               {"deleted", ingest ? ingest->deleted : 0},
-              {"remaining_old", 0},
+              {"remaining_old", options.history_scan ? 0 : old},
               {"quarantined", part.poison},
               {"digest", std::move(digest)},
               {"bytes_predicted", bytes},

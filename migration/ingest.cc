@@ -68,7 +68,9 @@ class IngestJob {
     if (!status.ok()) return status;
     ENGRAM_TRY(Digest());
     if (options_.dry_run) PredictSeconds();
-    if (counts_only_ && !options_.dry_run) ENGRAM_TRY(RefuseFinalized());
+    if (store_ != nullptr && store_->mode() == engine::Mode::kFinalized) {
+      ENGRAM_TRY(RefuseFinalized());
+    }
     return std::move(report_);
   }
 

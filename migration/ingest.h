@@ -94,6 +94,8 @@ struct IngestHooks {
   std::function<void(const char* phase, uint64_t done, uint64_t total)> progress;
   // Before `records` more records are written: waits as the rate limit and the pause switch demand.
   std::function<Status(uint64_t records)> throttle;
+  // Whether that may take long: what is written is committed before it. Empty: it does not.
+  std::function<bool()> waits;
   // After a commit that was flushed: everything up to `records_done` is durable in the store.
   // `source_hash` identifies the source's bytes as this run sees them.
   std::function<Status(uint64_t records_done, const Sha256Digest& source_hash)> checkpoint;

@@ -28,6 +28,7 @@ Status IngestWriter::Write(IngestBatch& batch) {
                              " of " + std::to_string(plan_.work.size()) + " records");
   }
   if (store_ != nullptr) {
+    if (txn_ && hooks_.waits && hooks_.waits()) ENGRAM_TRY(CommitPending(CheckpointIsDue()));
     if (hooks_.throttle) ENGRAM_TRY(hooks_.throttle(batch.items.size()));
     ENGRAM_TRY(Begin());
     ENGRAM_TRY(batch.all_new && exclusive_ ? WriteNew(batch) : WriteOneByOne(batch));
@@ -35,8 +36,7 @@ Status IngestWriter::Write(IngestBatch& batch) {
   Count(batch);
   done_ += batch.items.size();
   if (store_ != nullptr && pending_ >= options_.commit_records_max) {
-    bool checkpoint = since_checkpoint_ + pending_ >= options_.checkpoint_interval;
-    ENGRAM_TRY(CommitPending(checkpoint));
+    ENGRAM_TRY(CommitPending(CheckpointIsDue()));
   }
   if (hooks_.progress) hooks_.progress("ingest", done_, plan_.work.size());
   return Status::Ok();

@@ -50,6 +50,9 @@ class IngestWriter {
   Result<bool> IsLocal(const IngestItem& item);
   engine::BulkTxn::NewRecord RecordOf(IngestBatch& batch, const IngestItem& item,
                                       VectorKey vector_key);
+  bool CheckpointIsDue() const {
+    return since_checkpoint_ + pending_ >= options_.checkpoint_interval;
+  }
   Status CommitPending(bool sync);
   void Count(const IngestBatch& batch);
 

@@ -21,6 +21,13 @@ Status CheckOptions(const MigrateOptions& options) {
     return Status::InvalidArgument(std::string(what) + " must be at least 1",
                                    "leave the option out to use its default");
   };
+  constexpr uint64_t kBatchMax = 1000000;
+  constexpr uint64_t kMemoryBudgetMbMax = uint64_t{1} << 24;
+  if (options.batch_size > kBatchMax || options.memory_budget_mb > kMemoryBudgetMbMax) {
+    return Status::InvalidArgument("--batch-size may be at most " + std::to_string(kBatchMax) +
+                                       ", --memory-budget-mb " + std::to_string(kMemoryBudgetMbMax),
+                                   "leave the option out to use its default");
+  }
   if (options.batch_size == 0) return refuse("--batch-size");
   if (options.checkpoint_interval == 0) return refuse("--checkpoint-interval");
   if (options.memory_budget_mb == 0) return refuse("--memory-budget-mb");
@@ -71,10 +78,12 @@ Result<json> Migrate(const JobContext& context, const MigrateOptions& options) {
   json spaces = json::array();
   bool ok = true;
   bool resumed = false;
+  uint64_t promised_bytes = 0;
   for (const Target& target : targets) {
     Result<json> report = json();
     if (options.dry_run) {
-      report = internal::DryRunSpace(context, options, target.source, target.space);
+      report =
+          internal::DryRunSpace(context, options, target.source, target.space, &promised_bytes);
     } else {
       internal::SpaceMigration job(context, options, target.source, target.space);
       report = job.Run();

@@ -69,7 +69,7 @@ SpaceMigration::SpaceMigration(const JobContext& context, const MigrateOptions& 
 Result<json> SpaceMigration::Run() {
   ENGRAM_TRY(Open());
   const Status begun = BeginAndIngest();
-  if (begun.code() == StatusCode::kFull) ENGRAM_TRY(LeaveNothing());
+  if (!begun.ok() && (begun.code() == StatusCode::kFull || !begun_)) ENGRAM_TRY(LeaveNothing());
   ENGRAM_TRY(begun);
   ENGRAM_TRY(EnterDualMode());
   ENGRAM_TRY(Timed(&convert_seconds_, [this] { return Convert(); }));
@@ -83,8 +83,24 @@ Status SpaceMigration::BeginAndIngest() {
   if (options_.resume) ENGRAM_TRY(ContinueJob());
   if (source_.source != nullptr) {
     ENGRAM_TRY(Timed(&ingest_seconds_, [this] { return IngestSource(); }));
+  } else {
+    ENGRAM_TRY(WarnOfUnfinishedSources());
   }
   return BeginJob();
+}
+
+// What they still hold is not in the space, and so not converted.
+Status SpaceMigration::WarnOfUnfinishedSources() {
+  ENGRAM_ASSIGN_OR_RETURN(auto view, store_->View());
+  ENGRAM_ASSIGN_OR_RETURN(const auto known, ReadKnownSources(*view));
+  for (const KnownSource& source : known) {
+    if (source.complete) continue;
+    context_.environment.logger.Warning("space " + space_ + ": the ingest of " + source.directory +
+                                        " did not end; for the rest of it run: engram migrate-dual "
+                                        "--source " +
+                                        source.directory);
+  }
+  return Status::Ok();
 }
 
 template <typename Phase>
@@ -118,7 +134,7 @@ Status SpaceMigration::Open() {
   return Status::Ok();
 }
 
-// A refusal for want of room leaves no store behind where none was.
+// A refusal leaves no store behind where none was.
 Status SpaceMigration::LeaveNothing() {
   if (!created_) return Status::Ok();
   ENGRAM_ASSIGN_OR_RETURN(auto view, store_->View());
@@ -221,6 +237,7 @@ IngestHooks SpaceMigration::HooksOfIngest() {
     if (throttle_.Admit(records)) return Status::Ok();
     return Status::Cancelled("the ingest was interrupted", kResumeHint);
   };
+  hooks.waits = [this] { return throttle_.rate() != 0 || throttle_.paused(); };
   hooks.checkpoint = [this](uint64_t records_done, const Sha256Digest&) {
     return SaveCheckpoint(CoverageLedger(), records_done);
   };
@@ -243,10 +260,11 @@ Status SpaceMigration::IngestSource() {
   options.checkpoint_interval = options_.checkpoint_interval;
   options.memory_budget_bytes = budget_.budget_bytes();
   options.workers = WorkerCount(options_);
-  if (TakesSnapshot()) options.other_bytes = SnapshotSizeBytes(*store_);
+  options.other_bytes = context_.log.segment_size_bytes_min;  // the log's next segment
+  if (TakesSnapshot()) options.other_bytes += SnapshotSizeBytes(*store_);
   if (options_.history_scan) options.heads = IngestHeads::kBoth;
   options.store_directory = directory_;
-  options.later_bytes_per_record = kDualHeadGrowthBytes + kDualHeadGrowthBytes / 2;
+  options.later_bytes_per_record = RoomForDualHeads(1);
   ENGRAM_ASSIGN_OR_RETURN(ingest_, Ingest(context_.environment, store_.get(), *source_.source,
                                           *source_.space, options, HooksOfIngest()));
   if (!ingest_phase_.empty()) meter_.End();
@@ -281,9 +299,8 @@ Status SpaceMigration::EnterDualMode() {
 Status SpaceMigration::CheckRoomForConversion(uint64_t other_bytes) {
   ENGRAM_ASSIGN_OR_RETURN(auto view, store_->View());
   ENGRAM_ASSIGN_OR_RETURN(const engine::Counts counts, view->Count());
-  const uint64_t growth = counts.old * kDualHeadGrowthBytes;
-  // LMDB copies pages before it reuses them: half as much again.
-  return CheckFreeSpace(context_.environment.fs, directory_, growth + growth / 2 + other_bytes);
+  return CheckFreeSpace(context_.environment.fs, directory_,
+                        RoomForDualHeads(counts.old) + other_bytes);
 }
 
 Status SpaceMigration::Convert() {
@@ -315,10 +332,12 @@ Status SpaceMigration::Convert() {
   }
   ENGRAM_TRY(converted);
   meter_.End();
-  // The history scan finds what the ingest has converted, too.
+  // The history scan finds what the ingest has converted, too; and a record may have been
+  // converted, written again and converted again.
   JobCounters& counters = job_.counters;
-  const uint64_t by_this_job = counters.converted + counters.quarantined;
-  counters.already_dual = counters.found - std::min(counters.found, by_this_job);
+  const uint64_t dual = counters.found - std::min(counters.found, counters.quarantined);
+  counters.converted = std::min(counters.converted, dual);
+  counters.already_dual = dual - counters.converted;
   return Status::Ok();
 }
 
@@ -338,8 +357,9 @@ Status SpaceMigration::Finish() {
   ENGRAM_ASSIGN_OR_RETURN(counts_, view->Count());
   ENGRAM_ASSIGN_OR_RETURN(const CoverageLedger receipts, ReadReceipts(*view));
   view.reset();
-  const bool complete =
-      verified_.ok() && counts_.old == 0 && after_.SpaceDigest() == before_.SpaceDigest();
+  const bool complete = verified_.ok() && counts_.old == 0 &&
+                        after_.SpaceDigest() == before_.SpaceDigest() &&
+                        (!ingest_ || ingest_->source_digest == after_.SpaceDigest());
   if (complete) {
     ENGRAM_TRY(EnterState(JobState::kReady));
     ENGRAM_TRY(EnterState(JobState::kCutOver));
@@ -388,7 +408,7 @@ Status SpaceMigration::SaveCheckpoint(const CoverageLedger& receipts, uint64_t n
 json SpaceMigration::Report() {
   const double seconds =
       static_cast<double>(context_.environment.clock.MonotonicNs() - begun_ns_) / 1e9;
-  const uint64_t found = ingest_ ? ingest_->found : job_.counters.found;
+  const uint64_t found = ingest_ && !options_.history_scan ? ingest_->found : job_.counters.found;
   const std::string after = ToHex(after_.SpaceDigest());
   json digest = {{"source", nullptr},
                  {"before", ToHex(before_.SpaceDigest())},

@@ -14,6 +14,7 @@
 #include "migration/migration.h"
 #include "migration/progress.h"
 #include "migration/snapshot.h"
+#include "migration/source_registry.h"
 #include "migration/throttle.h"
 #include "migration/verify.h"
 
@@ -29,6 +30,10 @@ uint32_t WorkerCount(const MigrateOptions& options);
 
 // Bytes that one dual head adds to the environment, keys and page overhead included.
 inline constexpr uint64_t kDualHeadGrowthBytes = 240;
+// Room that the dual heads of so many records need: LMDB copies pages before it reuses them.
+inline uint64_t RoomForDualHeads(uint64_t records) {
+  return records * kDualHeadGrowthBytes * 3 / 2;
+}
 
 // Used where there is nothing to measure: one conversion on one worker, one verification of a
 // record on all cores, on the machine the benchmarks ran on.
@@ -49,6 +54,7 @@ class SpaceMigration {
   Status ContinueJob();
   Status CheckSource(const Checkpoint& checkpoint);
   Status BeginAndIngest();
+  Status WarnOfUnfinishedSources();
   Status IngestSource();
   Status EnterDualMode();
   bool TakesSnapshot() const { return options_.snapshot && !resumed_; }
@@ -99,8 +105,11 @@ class SpaceMigration {
 };
 
 // The same report, predicted; creates and changes nothing.
+// `promised_bytes` of the device are taken by then: those of the spaces before, whose number grows
+// by this one's.
 Result<nlohmann::json> DryRunSpace(const JobContext& context, const MigrateOptions& options,
-                                   const SpaceSource& source, const std::string& space);
+                                   const SpaceSource& source, const std::string& space,
+                                   uint64_t* promised_bytes);
 
 // Parts that reports share.
 nlohmann::json SourceToJson(const IngestReport& report);

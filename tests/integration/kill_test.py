@@ -143,6 +143,8 @@ class KillTest(StoreTest):
             self.assertEqual(space["digest"]["after"], digest, f"seed {SEED}")
             self.assertEqual(space["digest"]["source"], digest)
             self.assertEqual(space["remaining_old"], 0)
+            self.assertEqual(space["found"], whole["spaces"][0]["found"])
+            self.assertEqual(space["found"], space["converted"] + space["already_dual"])
             verified = engram("verify", "--data-root", root, "--source", source, "--json")
             self.assertEqual(verified.code, 0, f"seed {SEED}: {verified}")
 

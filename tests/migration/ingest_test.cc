@@ -377,6 +377,25 @@ class IngestChanging : public IngestTest {
   }
 };
 
+// While it waits for its rate everything that it wrote is committed, and others may write.
+TEST_F(IngestChanging, NoTransactionIsOpenWhileAnIngestWaits) {
+  std::string log;
+  for (int i = 0; i < 60; ++i) log += Episode("e" + std::to_string(i), "text");
+  Write(kLog, log);
+  auto store = Open("space");
+  options_.batch_size = 10;
+  uint64_t asked = 0;
+  hooks_.waits = [] { return true; };
+  hooks_.throttle = [&](uint64_t records) -> Status {
+    EXPECT_EQ((*(*store->View())->Count()).records, asked);
+    asked += records;
+    return Status::Ok();
+  };
+  const Source source = Discover(Root());
+  MustIngest(store.get(), source, source.spaces.at(0));
+  EXPECT_EQ(asked, 60u);
+}
+
 TEST_F(IngestChanging, AGrownSourceAddsReplacesAndRemovesOnlyWhatChanged) {
   std::string before = Episode("a", "1") + Episode("b", "1") + Episode("c", "1");
   Write(kLog, before);

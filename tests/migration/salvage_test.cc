@@ -37,6 +37,11 @@ class SalvageTest : public MigrationTest {
     faults.Put(table, key, row);
   }
 
+  // As if fewer keys had been given than there are, checksum and all.
+  void SetNextKey(const std::string& name, uint64_t next) {
+    Faults().Edit(Table::kMeta, name, [&](std::string* row) { StoreLe(row->data(), next); });
+  }
+
   json DryRun() { return Json(Salvage(context_, {.space = "default", .dry_run = true})); }
   // A dry run says the same and changes nothing; afterwards the store verifies and nothing is left
   // to do.
@@ -276,6 +281,30 @@ TEST_F(SalvageTest, AGoodHeadIsServedBesideADamagedOneAndVerificationNamesTheDam
   EXPECT_THAT(checked["corrupt"].dump(), ::testing::HasSubstr("dual head of m-7"));
   EXPECT_TRUE(checked["mismatched"].empty()) << "the sums are those of the good heads";
   EXPECT_EQ(Digest(), digest_);
+}
+
+// Else the next record would get the key of one that is there, and overwrite it.
+TEST_F(SalvageTest, KeysThatWouldBeGivenTwiceAreRefusedAndSalvageGoesOnAboveThem) {
+  VerifyOptions verify;
+  verify.space = "default";
+  for (const char* name : {"engine.next_node_key", "engine.next_vector_key"}) {
+    SCOPED_TRACE(name);
+    for (const uint64_t next : {uint64_t{1}, uint64_t{40}}) {
+      SetNextKey(name, next);
+      const Status refused = Verify(context_, verify).status();
+      EXPECT_EQ(refused.code(), StatusCode::kCorruption) << refused.ToString();
+      EXPECT_THAT(refused.message(), ::testing::HasSubstr(name));
+      EXPECT_THAT(refused.hint(), ::testing::HasSubstr("salvage"));
+      EXPECT_TRUE(DryRun()["ok"]);
+      EXPECT_FALSE(Verify(context_, verify).ok()) << "a dry run repairs nothing";
+      EXPECT_TRUE(Json(Salvage(context_, {.space = "default"}))["ok"]);
+      EXPECT_TRUE(Checked()["ok"]) << Checked().dump(1);
+      EXPECT_EQ(Digest(), digest_);
+    }
+  }
+  PutOld(3, "later-", 9);
+  EXPECT_TRUE(Checked()["ok"]) << Checked().dump(1);
+  EXPECT_TRUE(Readable("m-0"));
 }
 
 }  // namespace

@@ -269,5 +269,96 @@ TEST_F(SourceJobs, BadSourcesAreRefusedAndLeaveNothingBehind) {
   EXPECT_FALSE(fs::exists(context_.data_root));
 }
 
+class GrowingSource : public SourceJobs {
+ protected:
+  // A log with versions and deletes, and the part of it that is there at first.
+  void SetUp() override {
+    SourceJobs::SetUp();
+    source_ = root_.Join("growing");
+    testing::GenerateLog(source_, "--records 1500 --seed 8 --versions 20 --deletes 5",
+                         /*manifest=*/false);
+    log_ = OnlyLog(source_);
+    std::ifstream in(log_, std::ios::binary);
+    std::stringstream whole;
+    whole << in.rdbuf();
+    whole_ = whole.str();
+    Have(whole_.size() / 2);
+  }
+  void Have(size_t size) {
+    std::ofstream(log_, std::ios::binary | std::ios::trunc) << whole_.substr(0, size);
+  }
+  // Stops once so many records are in.
+  void IngestUntil(uint64_t records) {
+    std::atomic<bool> cancel{false};
+    JobContext context = context_;
+    context.cancel = &cancel;
+    context.progress = [&](const Progress& progress) {
+      if (progress.phase == "ingest" && progress.done >= records) cancel = true;
+    };
+    MigrateOptions options = From(source_);
+    options.batch_size = 20;
+    options.checkpoint_interval = 64;
+    ASSERT_EQ(Migrate(context, options).status().code(), StatusCode::kCancelled);
+  }
+  static void ExpectSum(const json& space) {
+    EXPECT_EQ(space["found"], space["converted"].get<uint64_t>() +
+                                  space["already_dual"].get<uint64_t>() +
+                                  space["quarantined"].get<uint64_t>())
+        << space.dump(1);
+    EXPECT_EQ(space["remaining_old"], 0);
+  }
+  fs::path source_, log_;
+  std::string whole_;
+};
+
+TEST_F(GrowingSource, EveryRecordIsCountedOnceAfterAnInterruption) {
+  IngestUntil(400);
+  Have(whole_.size());
+  MigrateOptions options = From(source_);
+  options.resume = true;
+  const json grown = MigrateOnce(options)["spaces"][0];
+  EXPECT_TRUE(grown["ok"]);
+  ExpectSum(grown);
+  const std::string digest = Digest();
+  EXPECT_TRUE(CheckedAgainst(source_, "default")["ok"]);
+  // As in one go.
+  fs::remove_all(context_.data_root);
+  const json whole = MigrateOnce(From(source_))["spaces"][0];
+  ExpectSum(whole);
+  EXPECT_EQ(whole["found"], grown["found"]);
+  EXPECT_EQ(Digest(), digest);
+}
+
+TEST_F(GrowingSource, ADryRunCountsAsTheRunDoes) {
+  PutOld(30, "local-");
+  for (const size_t size : {whole_.size() / 2, whole_.size()}) {
+    Have(size);
+    for (const bool history_scan : {false, true}) {
+      MigrateOptions options = From(source_);
+      options.history_scan = history_scan;
+      options.dry_run = true;
+      const json dry = MigrateOnce(options)["spaces"][0];
+      options.dry_run = false;
+      const json real = Json(Migrate(context_, options))["spaces"][0];
+      for (const char* key : {"found", "converted", "already_dual", "remaining_old"}) {
+        EXPECT_EQ(dry[key], real[key]) << key << " " << size << " " << history_scan;
+      }
+      if (history_scan) ExpectSum(real);
+    }
+  }
+}
+
+TEST_F(GrowingSource, ADryRunIntoAFinalizedSpaceIsRefusedAsTheRunIs) {
+  MigrateOnce(From(source_));
+  Json(Compact(context_, {.space = "default", .finalize = true}));
+  Have(whole_.size());
+  MigrateOptions options = From(source_);
+  const Status real = Migrate(context_, options).status();
+  options.dry_run = true;
+  const Status dry = Migrate(context_, options).status();
+  EXPECT_EQ(real.code(), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(dry.ToString(), real.ToString());
+}
+
 }  // namespace
 }  // namespace engram::migration
