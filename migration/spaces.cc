@@ -17,12 +17,6 @@ Status NoStore(const JobContext& context, const std::string& space) {
       "memory put creates one");
 }
 
-// Creates `<data_root>/<space>/dual`; whatever else is below the data root stays as it is.
-Status CreateDualDirectory(const JobContext& context, const std::string& space) {
-  return CreateDirectories(context.environment.fs, DualDirectory(context, space))
-      .WithContext("create the space '" + space + "'");
-}
-
 Status CheckDataRoot(const JobContext& context) {
   const auto info = context.environment.fs.Stat(context.data_root);
   if (!info.ok()) {
@@ -34,6 +28,14 @@ Status CheckDataRoot(const JobContext& context) {
   if (info->is_directory) return Status::Ok();
   return Status::InvalidArgument("the data root " + context.data_root + " is not a directory",
                                  "give a directory with --data-root");
+}
+
+// Creates `<data_root>/<space>/dual`; whatever else is below the data root stays as it is.
+Status CreateDualDirectory(const JobContext& context, const std::string& space) {
+  const Status root = CheckDataRoot(context);
+  if (!root.ok() && root.code() != StatusCode::kNotFound) return root;
+  return CreateDirectories(context.environment.fs, DualDirectory(context, space))
+      .WithContext("create the space '" + space + "'");
 }
 
 engine::StoreOptions OptionsOf(const JobContext& context, const std::string& space,

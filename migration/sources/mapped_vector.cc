@@ -20,6 +20,7 @@ MappedBytes::~MappedBytes() {
 }
 
 Status MappedBytes::Create(FileSystem& fs, const std::string& directory) {
+  directory_ = directory;
   ENGRAM_ASSIGN_OR_RETURN(Uuid unique, Uuid::Random());
   std::string path = JoinPath(directory, "index-" + unique.ToString() + ".tmp");
   Result<std::unique_ptr<File>> file = fs.Open(path, OpenMode::kCreateExclusive);
@@ -38,7 +39,11 @@ Status MappedBytes::Reserve(uint64_t size_bytes) {
     // Blocks are reserved: a full disk must be an error here, not a signal at the first store.
     int error = posix_fallocate(file_->native_fd(), static_cast<off_t>(capacity_bytes_),
                                 static_cast<off_t>(size_bytes - capacity_bytes_));
-    if (error != 0) return Status::FromErrno(error, "grow the index of the source");
+    if (error != 0) {
+      return Status::FromErrno(error, "grow the index of the source in " + directory_ + " to " +
+                                          std::to_string(size_bytes) + " bytes")
+          .WithHint("free space there, or set TMPDIR to a directory with more room");
+    }
   }
   return Map(size_bytes);
 }

@@ -35,6 +35,7 @@ class MappedBytes {
 
  private:
   Status Map(uint64_t size_bytes);
+  std::string directory_;
   std::unique_ptr<File> file_;  // null: anonymous
   uint8_t* data_ = nullptr;
   uint64_t capacity_bytes_ = 0;

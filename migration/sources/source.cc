@@ -117,6 +117,10 @@ Status NoLog(const std::string& directory) {
 }
 
 Status CheckDirectory(FileSystem& fs, const std::string& directory) {
+  if (directory.empty()) {
+    return Status::InvalidArgument("the path of the source is empty",
+                                   "give the path of an upstream data root with --source");
+  }
   Result<FileInfo> info = fs.Stat(directory);
   if (!info.ok()) {
     if (info.status().code() != StatusCode::kNotFound) {
