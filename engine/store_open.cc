@@ -33,7 +33,7 @@ Status StoreImpl::OpenFiles() {
   ENGRAM_TRY(LoadOrCreate());
   if (!read_only()) ENGRAM_TRY(RemoveStrayGenerations());
   ENGRAM_TRY(LoadMeta());
-  ENGRAM_TRY(CheckNextKeys());
+  ENGRAM_TRY(RaiseNextKeys());
   const uint64_t begun_ns = environment_.clock.MonotonicNs();
   ENGRAM_TRY(ReplayLog());
   if (!read_only()) ENGRAM_TRY(OpenLog());
@@ -189,49 +189,26 @@ Status StoreImpl::InitializeMeta() {
   return lmdb_->Sync();
 }
 
-// A key that is given twice overwrites a record. Salvage goes on above those that are there.
-Status StoreImpl::CheckNextKeys() {
-  struct Allocator {
-    Table table;
-    std::string_view name;
-    uint64_t* next;
+// A key that is given twice overwrites a record: keys go on above the rows that are there, whatever
+// the counters say. Verification says so, the next commit writes the counters anew.
+Status StoreImpl::RaiseNextKeys() {
+  ENGRAM_ASSIGN_OR_RETURN(const auto txn, lmdb_->BeginRead());
+  const auto raise = [&](Table table, uint64_t* next) -> Status {
+    ENGRAM_ASSIGN_OR_RETURN(auto cursor, lmdb::ReadCursor::Open(txn, table));
+    Bytes key, value;
+    ENGRAM_ASSIGN_OR_RETURN(const bool found, cursor->SeekLast({}, &key, &value));
+    const uint64_t last = found && key.size() == 8 ? LoadBe64(key.data()) : 0;
+    if (last < *next || last == UINT64_MAX) return Status::Ok();
+    environment_.logger.Error(lmdb_->path() + ": " + std::string(TableName(table)) +
+                              " has a row above every key that was given: " + std::to_string(last) +
+                              "; keys go on above it, run engram verify");
+    *next = last + 1;
+    return Status::Ok();
   };
-  const Allocator allocators[] = {
-      {Table::kContent, kMetaNextNodeKey, &next_node_key_},
-      {Table::kHeads, kMetaNextNodeKey, &next_node_key_},
-      {Table::kOldHeads, kMetaNextNodeKey, &next_node_key_},
-      {Table::kEmbeddings, kMetaNextVectorKey, &next_vector_key_},
-  };
-  bool raised = false;
-  {
-    ENGRAM_ASSIGN_OR_RETURN(const auto txn, lmdb_->BeginRead());
-    for (const Allocator& allocator : allocators) {
-      ENGRAM_ASSIGN_OR_RETURN(auto cursor, lmdb::ReadCursor::Open(txn, allocator.table));
-      Bytes key, value;
-      ENGRAM_ASSIGN_OR_RETURN(const bool found, cursor->SeekLast({}, &key, &value));
-      const uint64_t last = found && key.size() == 8 ? LoadBe64(key.data()) : 0;
-      if (last < *allocator.next) continue;
-      const std::string what =
-          std::string(allocator.name) + " is " + std::to_string(*allocator.next) + ", but " +
-          std::string(TableName(allocator.table)) + " has a row " + std::to_string(last);
-      if (!options_.salvage) {
-        return DamagedRow(*lmdb_, Table::kMeta, AsBytes(allocator.name), what);
-      }
-      environment_.logger.Warning(what + "; keys go on above it");
-      *allocator.next = last + 1;
-      raised = true;
-    }
+  for (const Table table : {Table::kContent, Table::kHeads, Table::kOldHeads}) {
+    ENGRAM_TRY(raise(table, &next_node_key_));
   }
-  if (!raised || read_only()) return Status::Ok();
-  ENGRAM_ASSIGN_OR_RETURN(auto txn, lmdb_->BeginWrite());
-  for (const Allocator& allocator : allocators) {
-    uint8_t body[8];
-    StoreLe(body, *allocator.next);
-    std::string row;
-    EncodeChecked(AsBytes(allocator.name), Bytes(body, 8), &row);
-    ENGRAM_TRY(txn->Put(Table::kMeta, AsBytes(allocator.name), AsBytes(row)));
-  }
-  return txn->Commit();
+  return raise(Table::kEmbeddings, &next_vector_key_);
 }
 
 Status StoreImpl::LoadMeta() {

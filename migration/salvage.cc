@@ -5,6 +5,7 @@
 
 #include "migration/checkpoint.h"
 #include "migration/internal/salvage_plan.h"
+#include "migration/internal/verify_tables.h"
 #include "migration/migration.h"
 #include "migration/spaces.h"
 #include "migration/verify.h"
@@ -74,8 +75,15 @@ class SalvageJob {
     lsn_ = view->lsn();
     const auto digests = view->Digests();
     if (digests.ok()) digest_before_ = ToHex(digests->SpaceDigest());
-    return internal::PlanSalvage(*view,
-                                 {.space = store_->space(), .writes_lost = lost_writes_ > 0});
+    ENGRAM_ASSIGN_OR_RETURN(
+        SalvagePlan plan,
+        internal::PlanSalvage(*view, {.space = store_->space(), .writes_lost = lost_writes_ > 0}));
+    if (store_->Info().overlay_size_bytes == 0) {
+      VerifyReport counters;
+      ENGRAM_TRY(internal::CheckKeyCounters(*view, &counters));
+      plan.keys_differ = !counters.ok();
+    }
+    return plan;
   }
 
   json ToJson(const SalvagePlan& plan) const {
@@ -105,6 +113,7 @@ class SalvageJob {
             {"intact", plan.intact},
             {"rows_set_aside", plan.rows_set_aside},
             {"sums_counted_anew", plan.sums_differ},
+            {"keys_counted_anew", plan.keys_differ},
             {"kept_aside", kept_aside_.empty() ? json() : json(kept_aside_)},
             {"digest",
              {{"before", digest_before_.empty() ? json() : json(digest_before_)},

@@ -117,7 +117,7 @@ class StoreImpl final : public Store {
   Status FlushGeneration(const std::string& path);
   Status InitializeMeta();
   Status LoadMeta();
-  Status CheckNextKeys();
+  Status RaiseNextKeys();
   Status RemoveStrayGenerations();
   Status ReplayLog();
   Status ReplayRecord(const wal::LogRecord& record);

@@ -32,8 +32,9 @@ struct SalvagePlan {
   uint64_t intact = 0;                      // records that stay as they are
   engine::BulkTxn::Totals totals;
   bool sums_differ = false;  // the stored sums and counts are not `totals`, or are dirty
+  bool keys_differ = false;  // rows lie above the counters of keys: a commit writes those anew
 
-  bool empty() const { return rows.empty() && !sums_differ; }
+  bool empty() const { return rows.empty() && !sums_differ && !keys_differ; }
 };
 
 struct SalvageScope {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "migration/job.h"
+
 namespace engram::migration::internal {
 namespace {
 
@@ -154,6 +156,22 @@ Status CheckLinks(engine::ReadView& view, LinkSums* sums, VerifyReport* report) 
                        &sums->edge_count, report));
   return CheckPair(view, Table::kBindingsOut, Table::kBindingsIn, kBinding, 8, uuids,
                    &sums->bindings, &sums->binding_count, report);
+}
+
+Status CheckKeyCounters(engine::ReadView& view, VerifyReport* report) {
+  const auto check = [&](const char* name, uint64_t last) -> Status {
+    ENGRAM_ASSIGN_OR_RETURN(const auto row, view.Meta(name));
+    const uint64_t next = row && row->size() == 8 ? LoadLe<uint64_t>(row->data()) : 0;
+    if (next <= last) {
+      report->Mismatch({"meta", name, "above " + std::to_string(last), std::to_string(next)});
+    }
+    return Status::Ok();
+  };
+  ENGRAM_ASSIGN_OR_RETURN(const uint64_t text, LastKeyOf(view, Table::kContent));
+  ENGRAM_ASSIGN_OR_RETURN(const uint64_t record, LastRecordKey(view));
+  ENGRAM_TRY(check("engine.next_node_key", std::max(text, record)));
+  ENGRAM_ASSIGN_OR_RETURN(const uint64_t vector, LastKeyOf(view, Table::kEmbeddings));
+  return check("engine.next_vector_key", vector);
 }
 
 }  // namespace engram::migration::internal

@@ -23,6 +23,9 @@ struct LinkSums {
 // Both directions hold the same links.
 Status CheckLinks(engine::ReadView& view, LinkSums* sums, VerifyReport* report);
 
+// The counters of keys given against the keys of all rows. REQUIRES: nothing waits to be applied
+Status CheckKeyCounters(engine::ReadView& view, VerifyReport* report);
+
 }  // namespace engram::migration::internal
 
 #endif  // ENGRAM_MIGRATION_INTERNAL_VERIFY_TABLES_H_
