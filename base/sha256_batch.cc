@@ -18,11 +18,14 @@ class Sha256Batch::Lanes {
   // A longer one would keep its lane busy while the others are done.
   static constexpr size_t kMessageSizeMax = 16384;
 
-  Lanes() : manager_(alloc_mb_mgr(0)) {
-    ENGRAM_CHECK(manager_ != nullptr);
+  // Null if the library cannot work here.
+  static std::unique_ptr<Lanes> Make() {
+    IMB_MGR* manager = alloc_mb_mgr(0);
+    if (manager == nullptr) return nullptr;
+    std::unique_ptr<Lanes> lanes(new Lanes(manager));
     IMB_ARCH architecture = IMB_ARCH_NONE;
-    init_mb_mgr_auto(manager_, &architecture);
-    ENGRAM_CHECK(imb_get_errno(manager_) == 0);
+    init_mb_mgr_auto(manager, &architecture);
+    return imb_get_errno(manager) == 0 ? std::move(lanes) : nullptr;
   }
   ~Lanes() { free_mb_mgr(manager_); }
   Lanes(const Lanes&) = delete;
@@ -53,6 +56,8 @@ class Sha256Batch::Lanes {
   }
 
  private:
+  explicit Lanes(IMB_MGR* manager) : manager_(manager) {}
+
   void Take(IMB_JOB* done) {
     for (; done != nullptr; done = IMB_GET_COMPLETED_JOB(manager_)) {
       ENGRAM_CHECK(done->status == IMB_STATUS_COMPLETED);
@@ -70,6 +75,7 @@ class Sha256Batch::Lanes {
 class Sha256Batch::Lanes {
  public:
   static constexpr size_t kMessagesMin = SIZE_MAX;
+  static std::unique_ptr<Lanes> Make() { return nullptr; }
   static bool Fits(Bytes) { return false; }
   void Submit(Bytes, Sha256Digest*) {}
   void Finish() {}
@@ -81,8 +87,9 @@ Sha256Batch::Sha256Batch() = default;
 Sha256Batch::~Sha256Batch() = default;
 
 void Sha256Batch::Finish() {
-  const bool side_by_side = messages_.size() >= Lanes::kMessagesMin;
-  if (side_by_side && lanes_ == nullptr) lanes_ = std::make_unique<Lanes>();
+  const bool enough = messages_.size() >= Lanes::kMessagesMin;
+  if (enough && lanes_ == nullptr) lanes_ = Lanes::Make();
+  const bool side_by_side = enough && lanes_ != nullptr;
   for (const Message& message : messages_) {
     if (side_by_side && Lanes::Fits(message.bytes)) {
       lanes_->Submit(message.bytes, message.digest);
