@@ -87,6 +87,11 @@ Sha256Batch::Sha256Batch() = default;
 Sha256Batch::~Sha256Batch() = default;
 
 void Sha256Batch::Finish() {
+  size_t begin = 0;
+  for (const Buffered& message : buffered_) {
+    Add(AsBytes(buffer_).subspan(begin, message.end - begin), message.digest);
+    begin = message.end;
+  }
   const bool enough = messages_.size() >= Lanes::kMessagesMin;
   if (enough && lanes_ == nullptr) lanes_ = Lanes::Make();
   const bool side_by_side = enough && lanes_ != nullptr;
@@ -98,7 +103,15 @@ void Sha256Batch::Finish() {
     }
   }
   if (side_by_side) lanes_->Finish();
+  Clear();
+}
+
+void Sha256Batch::Clear() {
+  constexpr size_t kKeptCapacityBytesMax = 1u << 20;  // huge texts are not kept for ever
   messages_.clear();
+  buffered_.clear();
+  buffer_.clear();
+  if (buffer_.capacity() > kKeptCapacityBytesMax) std::string().swap(buffer_);
 }
 
 }  // namespace engram

@@ -5,6 +5,7 @@
 #define ENGRAM_BASE_SHA256_BATCH_H_
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "base/coding.h"
@@ -24,18 +25,27 @@ class Sha256Batch {
 
   // `*digest` is set by Finish(); both must stay where they are until then.
   void Add(Bytes message, Sha256Digest* digest) { messages_.push_back({message, digest}); }
+  // For messages that are made only to be hashed: append one to the buffer, then add it.
+  std::string* buffer() { return &buffer_; }
+  void AddBuffered(Sha256Digest* digest) { buffered_.push_back({buffer_.size(), digest}); }
   void Finish();
   // Forgets what was added and not finished.
-  void Clear() { messages_.clear(); }
+  void Clear();
 
  private:
   struct Message {
     Bytes bytes;
     Sha256Digest* digest;
   };
+  struct Buffered {
+    size_t end;  // in buffer_; it begins where the one before ends
+    Sha256Digest* digest;
+  };
   class Lanes;
 
   std::vector<Message> messages_;
+  std::string buffer_;
+  std::vector<Buffered> buffered_;
   std::unique_ptr<Lanes> lanes_;  // made by the first Finish() that has enough messages
   Sha256 one_;
 };

@@ -94,16 +94,9 @@ Status Backend::PrepareGroup(std::span<const PutItem> items,
     sha256.Add(EmbeddingBytes(*item.embedding), &write.head.embedding_sha256);
   }
   sha256.Finish();
-  std::string canonical;  // of all, one behind the other
-  std::vector<size_t> ends;
-  for (const PreparedWrite& write : *writes) {
-    engine::AppendCanonical(write.head, *write.text, &canonical);
-    ends.push_back(canonical.size());
-  }
-  size_t begin = 0;
-  for (size_t i = 0; i < ends.size(); ++i) {
-    sha256.Add(AsBytes(canonical).subspan(begin, ends[i] - begin), &(*writes)[i].digest);
-    begin = ends[i];
+  for (PreparedWrite& write : *writes) {
+    engine::AppendCanonical(write.head, *write.text, sha256.buffer());
+    sha256.AddBuffered(&write.digest);
   }
   sha256.Finish();
   return accepted;

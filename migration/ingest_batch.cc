@@ -86,9 +86,8 @@ Status BatchBuilder::BuildGroup(const WorkList& work, uint64_t first, uint64_t l
     sha256_.Add(draft.merged.embedding, &draft.merged.memory.embedding_sha256);
   }
   sha256_.Finish();
-  canonical_.clear();
-  for (Draft& draft : Drafts()) ENGRAM_TRY(Audit(&draft));
-  HashDrafts();
+  for (Draft& draft : Drafts()) ENGRAM_TRY(AddDigests(&draft));
+  sha256_.Finish();
   for (Draft& draft : Drafts()) ENGRAM_TRY(Finish(&draft, out));
   return Status::Ok();
 }
@@ -108,15 +107,14 @@ Status BatchBuilder::Merge(Draft* draft) {
   return Status::Ok();
 }
 
-// The canonical bytes of the converted node, and behind them the audit decoder's of the same
-// payloads.
-Status BatchBuilder::Audit(Draft* draft) {
+// The digest of the converted node, and the audit decoder's of the same payloads.
+Status BatchBuilder::AddDigests(Draft* draft) {
   const engine::Memory& memory = draft->merged.memory;
   const Uuid uuid =
       options_.convert_for ? engine::NodeUuid(*options_.convert_for, memory.text.id) : Uuid();
   compat::ToDualHead(memory, uuid, engine::Extension(), &draft->node);
-  engine::AppendCanonical(draft->node, memory.text, &canonical_);
-  draft->canonical_end = canonical_.size();
+  engine::AppendCanonical(draft->node, memory.text, sha256_.buffer());
+  sha256_.AddBuffered(&draft->item->digest);
   payloads_.clear();
   for (size_t i = 0; i < draft->refs.count; ++i) {
     payloads_.push_back(
@@ -128,21 +126,9 @@ Status BatchBuilder::Audit(Draft* draft) {
     const RecordRef& last = refs_[draft->refs.first + draft->refs.count - 1];
     return folded.WithContext(index_.file(last.file).path() + " at " + std::to_string(last.offset));
   }
-  canonical_ += audit_.canonical();
-  draft->audit_canonical_end = canonical_.size();
+  *sha256_.buffer() += audit_.canonical();
+  sha256_.AddBuffered(&draft->audit_digest);
   return Status::Ok();
-}
-
-void BatchBuilder::HashDrafts() {
-  size_t begin = 0;
-  for (Draft& draft : Drafts()) {
-    const Bytes bytes = AsBytes(canonical_);
-    sha256_.Add(bytes.subspan(begin, draft.canonical_end - begin), &draft.item->digest);
-    sha256_.Add(bytes.subspan(draft.canonical_end, draft.audit_canonical_end - draft.canonical_end),
-                &draft.audit_digest);
-    begin = draft.audit_canonical_end;
-  }
-  sha256_.Finish();
 }
 
 Status BatchBuilder::Finish(Draft* draft, IngestBatch* out) {

@@ -112,17 +112,14 @@ class BatchBuilder {
     Contributions refs;
     compat::UpstreamRecord merged;
     engine::DualNode node;
-    size_t canonical_end = 0;        // in canonical_, which it shares with the draft before it
-    size_t audit_canonical_end = 0;  // behind it
     Sha256Digest audit_digest{};
   };
 
   Status CollectRefs(const WorkList& work, uint64_t first, uint64_t last);
   Status BuildGroup(const WorkList& work, uint64_t first, uint64_t last, IngestBatch* out);
   Status Merge(Draft* draft);
-  Status Audit(Draft* draft);
+  Status AddDigests(Draft* draft);
   std::span<Draft> Drafts() { return std::span(drafts_).first(draft_count_); }
-  void HashDrafts();
   Status Finish(Draft* draft, IngestBatch* out);
   Status Decide(const IngestItem& item, IngestBatch* out, IngestAction* action);
   Status CheckAgainst(const engine::StoredRecord& stored, const IngestItem& item,
@@ -139,7 +136,6 @@ class BatchBuilder {
   std::vector<Contributions> contributions_;
   std::vector<Draft> drafts_;  // kept for their capacities
   size_t draft_count_ = 0;
-  std::string canonical_;
   compat::UpstreamRecord next_;
   AuditDecoder audit_;
   std::vector<AuditPayload> payloads_;

@@ -37,7 +37,7 @@ Status RangeVerifier::Verify(const KeyRange& range, VerifiedRange* out) {
   rows_.clear();
   sha256_.Clear();
   claims_.clear();
-  canonical_.clear();
+  claims_.reserve(Sha256Batch::kGroupSize);  // their digests are written into them
   items_.resize(range.last - range.first + 1);
   for (uint64_t i = 0; i < items_.size(); ++i) {
     items_[i] = Item();
@@ -215,7 +215,7 @@ bool RangeVerifier::ClaimDigest(const Item& item, const std::string& name, const
         {name, "embedding_sha256", HexOf(head.embedding_sha256), HexOf(item.embedding_sha256)});
   }
   record_.embedding_sha256 = item.embedding_sha256;
-  AppendAuditCanonical(record_, &canonical_);
+  AppendAuditCanonical(record_, sha256_.buffer());
   const int tier = AuditTierOf(record_.activation_bits);
   if (tier != head.tier) {
     report.Mismatch({name, "tier", TierText(tier), TierText(head.tier)});
@@ -224,16 +224,11 @@ bool RangeVerifier::ClaimDigest(const Item& item, const std::string& name, const
   claim.name = name;
   claim.expected = head.digest;
   claim.tier = tier;
-  claim.canonical_end = canonical_.size();
+  sha256_.AddBuffered(&claim.actual);
   return true;
 }
 
 void RangeVerifier::CheckClaims() {
-  size_t begin = 0;
-  for (Claim& claim : claims_) {
-    sha256_.Add(AsBytes(canonical_).subspan(begin, claim.canonical_end - begin), &claim.actual);
-    begin = claim.canonical_end;
-  }
   sha256_.Finish();
   for (const Claim& claim : claims_) {
     if (claim.actual != claim.expected) {
@@ -246,7 +241,6 @@ void RangeVerifier::CheckClaims() {
     out_->sum.Add(claim.actual);
   }
   claims_.clear();
-  canonical_.clear();
 }
 
 // An id may have a key and no record (an edge leads to it); then its text row holds the id alone.

@@ -76,8 +76,7 @@ class RangeVerifier {
     Sha256Digest expected{};
     Sha256Digest actual{};
     int tier = 0;
-    size_t canonical_end = 0;  // in canonical_; it begins where the one before ends
-    bool sound = false;        // nothing else was found wrong with it
+    bool sound = false;  // nothing else was found wrong with it
   };
 
   Status Collect(engine::ReadView& view, engine::Table table, Slice Item::*slice);
@@ -108,7 +107,6 @@ class RangeVerifier {
   bool has_dual_ = false;
   AuditExtension extension_;
   std::vector<Claim> claims_;
-  std::string canonical_;  // of claims_, one behind the other
   Sha256Batch sha256_;
 };
 

@@ -95,6 +95,26 @@ TEST(Sha256Batch, EveryNumberAndSizeOfMessagesGivesTheDigestsOfSha256) {
   }
 }
 
+TEST(Sha256Batch, WhatIsWrittenIntoItsBufferIsHashedBesideTheRest) {
+  Sha256Batch batch;
+  for (int round = 0; round < 2; ++round) {
+    const std::string outside(3072, 'o');
+    std::vector<std::string> written;
+    std::vector<Sha256Digest> digests(40), others(40);
+    for (size_t i = 0; i < digests.size(); ++i) {
+      written.push_back(std::string(i * 37, static_cast<char>('a' + i % 26)));
+      *batch.buffer() += written.back();
+      batch.AddBuffered(&digests[i]);
+      batch.Add(AsBytes(outside), &others[i]);
+    }
+    batch.Finish();
+    for (size_t i = 0; i < digests.size(); ++i) {
+      ASSERT_EQ(digests[i], Sha256Of(AsBytes(written[i]))) << i;
+      ASSERT_EQ(others[i], Sha256Of(AsBytes(outside))) << i;
+    }
+  }
+}
+
 TEST(Sha256, HexIsParsedBackAndNothingElseIs) {
   const Sha256Digest digest = Sha256Of(AsBytes("abc"));
   const std::string hex = ToHex(digest);
