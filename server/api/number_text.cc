@@ -1,13 +1,10 @@
 #include "server/api/number_text.h"
 
-#include <algorithm>
-#include <array>
 #include <bit>
 #include <charconv>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
-#include <limits>
 #include <optional>
 #include <string>
 
@@ -16,138 +13,40 @@
 namespace engram::server {
 namespace {
 
-constexpr int kDigitsMax = 19;  // that many fit into 64 bits
-constexpr int kExponentMax = 9999;
-
-// A number as (-1)^negative * digits * 10^exponent.
-struct Decimal {
-  bool negative = false;
-  bool exact = true;  // false: it may have more digits than fit
-  uint64_t digits = 0;
-  int exponent = 0;
-};
-
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+bool IsBlank(char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
 
-// Eight at once: each byte is a digit if its upper half is 3 and adding 6 does not carry into it.
-bool IsEightDigits(const char* at) {
-  const uint64_t bytes = LoadLe<uint64_t>(at);
-  constexpr uint64_t kUpper = 0xf0f0f0f0f0f0f0f0, kThrees = 0x3030303030303030;
-  return (bytes & kUpper) == kThrees && ((bytes + 0x0606060606060606) & kUpper) == kThrees;
+const char* SkipDigits(const char* at, const char* end) {
+  while (at != end && IsDigit(*at)) ++at;
+  return at;
 }
-// Sums of neighbours: of digits, of pairs, of fours.
-uint64_t EightDigits(const char* at) {
-  uint64_t digits = LoadLe<uint64_t>(at) & 0x0f0f0f0f0f0f0f0f;
-  digits = (digits * 10 + (digits >> 8)) & 0x00ff00ff00ff00ff;
-  digits = (digits * 100 + (digits >> 16)) & 0x0000ffff0000ffff;
-  return (digits * 10'000 + (digits >> 32)) & 0xffffffff;
+const char* SkipBlanks(const char* at, const char* end) {
+  while (at != end && IsBlank(*at)) ++at;
+  return at;
 }
 
-class Reader {
- public:
-  explicit Reader(std::string_view text) : at_(text.data()), end_(text.data() + text.size()) {}
-  bool done() const { return at_ == end_; }
-  const char* at() const { return at_; }
-  bool Take(char c) {
-    if (at_ == end_ || *at_ != c) return false;
-    ++at_;
-    return true;
+// The end of the number that `at` begins with, null if JSON knows none there.
+const char* NumberEnd(const char* at, const char* end) {
+  if (at != end && *at == '-') ++at;
+  const char* const whole = at;
+  at = SkipDigits(at, end);
+  if (at == whole || (*whole == '0' && at - whole > 1)) return nullptr;
+  if (at != end && *at == '.') {
+    const char* const fraction = ++at;
+    at = SkipDigits(at, end);
+    if (at == fraction) return nullptr;
   }
-  // How many digits were taken, appended to `digits` (modulo 2^64).
-  int TakeDigits(uint64_t* digits) {
-    const char* const begin = at_;
-    while (end_ - at_ >= 8 && IsEightDigits(at_)) {
-      *digits = *digits * 100'000'000 + EightDigits(at_);
-      at_ += 8;
-    }
-    for (; at_ != end_ && IsDigit(*at_); ++at_) {
-      *digits = *digits * 10 + static_cast<uint64_t>(*at_ - '0');
-    }
-    return static_cast<int>(at_ - begin);
+  if (at != end && (*at == 'e' || *at == 'E')) {
+    ++at;
+    if (at != end && (*at == '-' || *at == '+')) ++at;
+    const char* const exponent = at;
+    at = SkipDigits(at, end);
+    if (at == exponent) return nullptr;
   }
-  bool TakeExponent(int* out) {
-    const bool negative = Take('-');
-    if (!negative) Take('+');
-    if (at_ == end_ || !IsDigit(*at_)) return false;
-    int exponent = 0;
-    for (; at_ != end_ && IsDigit(*at_); ++at_) {
-      exponent = std::min(kExponentMax, exponent * 10 + (*at_ - '0'));
-    }
-    *out = negative ? -exponent : exponent;
-    return true;
-  }
-  bool IsAtZero() const { return at_ != end_ && *at_ == '0'; }
-  void SkipBlanks() {
-    while (at_ != end_ && (*at_ == ' ' || *at_ == '\n' || *at_ == '\r' || *at_ == '\t')) ++at_;
-  }
-
- private:
-  const char* at_;
-  const char* const end_;
-};
-
-// One number; what follows it is not looked at.
-inline bool Read(Reader& reader, Decimal* out) {
-  out->negative = reader.Take('-');
-  const bool begins_with_zero = reader.IsAtZero();
-  const int whole = reader.TakeDigits(&out->digits);
-  if (whole == 0 || (begins_with_zero && whole > 1)) return false;
-  int fraction = 0;
-  if (reader.Take('.')) {
-    fraction = reader.TakeDigits(&out->digits);
-    if (fraction == 0) return false;
-  }
-  out->exponent = -fraction;
-  out->exact = whole + fraction - int{begins_with_zero} <= kDigitsMax;
-  if (reader.Take('e') || reader.Take('E')) {
-    int exponent = 0;
-    if (!reader.TakeExponent(&exponent)) return false;
-    out->exponent += exponent;
-  }
-  return true;
+  return at;
 }
 
-bool ReadWhole(std::string_view text, Decimal* out) {
-  Reader reader(text);
-  return Read(reader, out) && reader.done();
-}
-
-// digits * 10^exponent, or its quotient, where both factors are exact in `Wide`: one rounding.
-template <typename Wide, int kPowersMax>
-std::optional<Wide> Scale(const Decimal& decimal) {
-  static constexpr auto kPowers = [] {
-    std::array<Wide, kPowersMax + 1> powers{1};
-    for (size_t i = 1; i < powers.size(); ++i) powers[i] = powers[i - 1] * 10;
-    return powers;
-  }();
-  constexpr int kBits = std::numeric_limits<Wide>::digits;
-  if constexpr (kBits < 64) {
-    if (decimal.digits >> kBits != 0) return std::nullopt;
-  }
-  if (decimal.exponent > kPowersMax || decimal.exponent < -kPowersMax) return std::nullopt;
-  const Wide digits = static_cast<Wide>(decimal.digits);
-  return decimal.exponent < 0 ? digits / kPowers[static_cast<size_t>(-decimal.exponent)]
-                              : digits * kPowers[static_cast<size_t>(decimal.exponent)];
-}
-
-// By way of a wider type. Rounding keeps the order, and what lies half way between two floats is a
-// double: a double that is not such a point lies on the same side of all of them as the number
-// does. That holds for normal floats; nothing else but zero is as small as Scale() can say.
-// nullopt: it may be such a point, or too large.
-std::optional<float> Nearest(const Decimal& decimal) {
-  if (!decimal.exact) return std::nullopt;
-  std::optional<double> near = Scale<double, 22>(decimal);
-  if constexpr (std::numeric_limits<long double>::digits == 64) {
-    if (!near) near = Scale<long double, 27>(decimal);
-  }
-  if (!near || *near > double{std::numeric_limits<float>::max()}) return std::nullopt;
-  constexpr uint64_t kBelow = (uint64_t{1} << 29) - 1;  // the bits that a float does not have
-  if ((std::bit_cast<uint64_t>(*near) & kBelow) == (kBelow + 1) / 2) return std::nullopt;
-  const float value = static_cast<float>(*near);
-  return decimal.negative ? -value : value;
-}
-
-// `text` is well-formed.
+// `text` is a JSON number.
 tl::expected<float, NumberFault> ParseAnyFloat(std::string_view text) {
   float value = 0;
   const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -157,44 +56,93 @@ tl::expected<float, NumberFault> ParseAnyFloat(std::string_view text) {
   return value;
 }
 
+// The digits that eight bytes begin with.
+struct Digits {
+  uint64_t value;
+  unsigned count;
+};
+Digits LeadingDigits(const char* at) {
+  const uint64_t bytes = LoadLe<uint64_t>(at) ^ 0x3030303030303030;  // a digit is 0 to 9 now
+  const uint64_t others = ((bytes + 0x7676767676767676) | bytes) & 0x8080808080808080;
+  const unsigned bits = others == 0 ? 64 : static_cast<unsigned>(std::countr_zero(others)) & ~7u;
+  // Moved to the upper end, with zeros before them; then sums of neighbours, pairs, fours.
+  uint64_t digits = bits == 0 ? 0 : bytes << (64 - bits);
+  digits = (digits * 10 + (digits >> 8)) & 0x00ff00ff00ff00ff;
+  digits = (digits * 100 + (digits >> 16)) & 0x0000ffff0000ffff;
+  return {(digits * 10'000 + (digits >> 32)) & 0xffffffff, bits / 8};
+}
+
+// A number as embeddings mostly have them, one digit before the point and at most 15 behind it, in
+// few steps that do not depend on how many. nullopt: it is another one, or needs more care.
+//
+// The quotient of two exact doubles is rounded once. Rounding keeps the order, and what lies half
+// way between two floats is a double: a double that is not such a point lies on the same side of
+// all of them as the number does.
+std::optional<float> TakeShortFraction(const char** at, const char* end) {
+  static constexpr double kPowers[] = {1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                       1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+  static constexpr uint64_t kPowersOfSecond[] = {1,       10,        100,        1'000,      10'000,
+                                                 100'000, 1'000'000, 10'000'000, 100'000'000};
+  constexpr ptrdiff_t kSizeMax = 1 + 2 + 16;  // sign, digit, point, and what is loaded behind it
+  if (end - *at < kSizeMax + 1) return std::nullopt;
+  const bool negative = **at == '-';
+  const char* const whole = *at + negative;
+  if (!IsDigit(whole[0]) || whole[1] != '.') return std::nullopt;
+  const Digits first = LeadingDigits(whole + 2);
+  Digits second = LeadingDigits(whole + 10);
+  if (first.count < 8) second = {};
+  const unsigned count = first.count + second.count;
+  const char* const next = whole + 2 + count;
+  if (count == 0 || count > 15 || *next == 'e' || *next == 'E') return std::nullopt;
+  const uint64_t fraction = first.value * kPowersOfSecond[second.count] + second.value;
+  const uint64_t digits =
+      static_cast<uint64_t>(whole[0] - '0') * static_cast<uint64_t>(kPowers[count]) + fraction;
+  if (digits >> 53 != 0) return std::nullopt;
+  const double near = static_cast<double>(digits) / kPowers[count];
+  constexpr uint64_t kBelow = (uint64_t{1} << 29) - 1;  // the bits that a float does not have
+  if ((std::bit_cast<uint64_t>(near) & kBelow) == (kBelow + 1) / 2) return std::nullopt;
+  *at = next;
+  const float value = static_cast<float>(near);
+  return negative ? -value : value;
+}
+
 }  // namespace
 
 bool IsJsonNumber(std::string_view text) {
-  Decimal decimal;
-  return ReadWhole(text, &decimal);
+  const char* const end = text.data() + text.size();
+  return NumberEnd(text.data(), end) == end;
 }
 
 tl::expected<float, NumberFault> ParseFloat(std::string_view text) {
-  Decimal decimal;
-  if (!ReadWhole(text, &decimal)) return tl::unexpected(NumberFault::kSyntax);
-  if (const auto nearest = Nearest(decimal)) return *nearest;
+  if (!IsJsonNumber(text)) return tl::unexpected(NumberFault::kSyntax);
   return ParseAnyFloat(text);
 }
 
 bool ParseFloatArray(std::string_view text, std::vector<float>* out) {
-  Reader reader(text);
-  reader.SkipBlanks();
-  if (!reader.Take('[')) return false;
-  reader.SkipBlanks();
-  bool more = !reader.Take(']');
+  const char* const end = text.data() + text.size();
+  const char* at = SkipBlanks(text.data(), end);
+  if (at == end || *at++ != '[') return false;
+  at = SkipBlanks(at, end);
+  bool more = at == end || *at != ']';
+  if (!more) ++at;
   while (more) {
-    const char* const begin = reader.at();
-    Decimal decimal;
-    if (!Read(reader, &decimal)) return false;
-    if (const auto nearest = Nearest(decimal)) {
-      out->push_back(*nearest);
-    } else {
-      const auto value = ParseAnyFloat({begin, static_cast<size_t>(reader.at() - begin)});
-      if (!value) return false;
+    if (const auto value = TakeShortFraction(&at, end)) {
       out->push_back(*value);
+    } else {
+      const char* const number_end = NumberEnd(at, end);
+      if (number_end == nullptr) return false;
+      const auto parsed = ParseAnyFloat({at, static_cast<size_t>(number_end - at)});
+      if (!parsed) return false;
+      out->push_back(*parsed);
+      at = number_end;
     }
-    reader.SkipBlanks();
-    more = reader.Take(',');
-    if (!more && !reader.Take(']')) return false;
-    reader.SkipBlanks();
+    at = SkipBlanks(at, end);
+    if (at == end) return false;
+    more = *at == ',';
+    if (!more && *at != ']') return false;
+    at = SkipBlanks(at + 1, end);
   }
-  reader.SkipBlanks();
-  return reader.done();
+  return SkipBlanks(at, end) == end;
 }
 
 }  // namespace engram::server

@@ -23,16 +23,23 @@ std::string Printed(const char* format, double value) {
   return text;
 }
 
-// The C library's answer, which is the nearest float.
+// The C library's answer, which is the nearest float: alone, and in an array with so much behind it
+// that eight bytes at once can be read.
 void ExpectNearest(const std::string& text) {
   const float expected = std::strtof(text.c_str(), nullptr);
   const auto parsed = ParseFloat(text);
+  std::vector<float> floats;
+  const bool is_array = ParseFloatArray("[" + text + ", 0.12345678901234567890]", &floats);
   if (std::isinf(expected)) {
     EXPECT_FALSE(parsed.has_value()) << text;
+    EXPECT_FALSE(is_array) << text;
     return;
   }
   ASSERT_TRUE(parsed.has_value()) << text;
   EXPECT_EQ(std::bit_cast<uint32_t>(*parsed), std::bit_cast<uint32_t>(expected)) << text;
+  ASSERT_TRUE(is_array) << text;
+  ASSERT_EQ(floats.size(), 2u) << text;
+  EXPECT_EQ(std::bit_cast<uint32_t>(floats[0]), std::bit_cast<uint32_t>(expected)) << text;
 }
 
 TEST(NumberTextTest, NumbersAsClientsPrintThemAreRoundedOnce) {
@@ -197,6 +204,13 @@ TEST(NumberTextTest, WhatIsNoArrayOfNumbersIsRefused) {
         "[[1]]",      "[1]1",   "[01]",    "[1.]",   "[.5]",    "[+1]",   "[1e]", "[-]",   "[NaN]",
         "[Infinity]", "[null]", "[\"1\"]", "[1e39]", "[-1e39]", "[1,,2]", "{}"}) {
     std::vector<float> floats;
+    EXPECT_FALSE(ParseFloatArray(text, &floats)) << text;
+  }
+  for (const char* number :
+       {"0.", "0.e5", "0.5e", "0.5e+", "0.1234567:", "0.12345678:", "0.1234567/", "0.12\xb2",
+        "00.5", "-", "-.5", "0.5-", "0.5.5", "0,5e", "0.\xb0"}) {
+    std::vector<float> floats;
+    const std::string text = "[" + std::string(number) + ", 0.12345678901234567890]";
     EXPECT_FALSE(ParseFloatArray(text, &floats)) << text;
   }
 }
