@@ -21,7 +21,7 @@ struct LogOptions {
   // Segments are pre-written with zeros. The first has the minimum size, one that has to be made is
   // twice the newest, up to the maximum (more if a record needs it). Both: multiples of 4096.
   uint64_t segment_size_bytes_min = 4u << 20;
-  uint64_t segment_size_bytes_max = 64u << 20;
+  uint64_t segment_size_bytes_max = 16u << 20;
   // Upper bound of one group of records flushed together.
   uint64_t group_size_bytes_max = 8u << 20;
 };

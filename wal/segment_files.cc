@@ -6,8 +6,9 @@ namespace engram::wal {
 namespace {
 
 constexpr uint64_t kZeroChunkBytes = 1u << 20;
-// The reserve and one for the next rotation.
-constexpr size_t kSparesMax = 2;
+// The reserve, and what comes back at once when much was applied: pre-writing it again costs more
+// than keeping it.
+constexpr size_t kSparesMax = 4;
 
 alignas(kDirectAlignmentBytes) constexpr uint8_t kZeros[kZeroChunkBytes] = {};
 
