@@ -9,7 +9,7 @@ namespace engram::engine {
 namespace {
 
 // What a row costs beside its bytes: row, version, and its share of the index and the lists.
-constexpr uint64_t kRowOverheadBytes = 112;
+constexpr uint64_t kRowOverheadBytes = 136;
 constexpr size_t kIndexCapacityMin = 64;
 constexpr size_t kNodeKeySizeBytes = 8;
 
@@ -47,16 +47,20 @@ Memtable::Row* Memtable::FindRow(Table table, std::string_view key, uint32_t has
   const Index* index = index_.load(std::memory_order_acquire);
   if (index == nullptr) return nullptr;
   for (size_t at = hash & index->mask;; at = (at + 1) & index->mask) {
-    Row* row = index->slots[at].load(std::memory_order_acquire);
+    const Slot& slot = index->slots[at];
+    Row* row = slot.row.load(std::memory_order_acquire);
     if (row == nullptr) return nullptr;
-    if (row->hash == hash && row->table == table && row->key == key) return row;
+    if (slot.hash == hash && row->table == table && row->key == key) return row;
   }
 }
 
-void Memtable::AddToIndex(Index* index, Row* row) {
-  size_t at = row->hash & index->mask;
-  while (index->slots[at].load(std::memory_order_relaxed) != nullptr) at = (at + 1) & index->mask;
-  index->slots[at].store(row, std::memory_order_release);
+void Memtable::AddToIndex(Index* index, Row* row, uint32_t hash) {
+  size_t at = hash & index->mask;
+  while (index->slots[at].row.load(std::memory_order_relaxed) != nullptr) {
+    at = (at + 1) & index->mask;
+  }
+  index->slots[at].hash = hash;
+  index->slots[at].row.store(row, std::memory_order_release);
 }
 
 // At most half full. Readers may still be in the one before: it stays.
@@ -65,8 +69,8 @@ void Memtable::GrowIndex() {
   auto grown = std::make_unique<Index>(capacity);
   if (!indices_.empty()) {
     for (const auto& slot : indices_.back()->slots) {
-      Row* row = slot.load(std::memory_order_relaxed);
-      if (row != nullptr) AddToIndex(grown.get(), row);
+      Row* row = slot.row.load(std::memory_order_relaxed);
+      if (row != nullptr) AddToIndex(grown.get(), row, slot.hash);
     }
   }
   index_.store(grown.get(), std::memory_order_release);
@@ -77,7 +81,7 @@ void Memtable::GrowIndex() {
 Memtable::Row* Memtable::FindOrAddRow(Table table, std::string_view key) {
   const uint32_t hash = Hash(table, key);
   if (Row* found = FindRow(table, key, hash)) return found;
-  auto* row = new (Allocate<Row>(1)) Row{key, hash, table, nullptr, nullptr, nullptr};
+  auto* row = new (Allocate<Row>(1)) Row{key, table, nullptr, nullptr, nullptr};
   const bool is_link = HoldsLinks(table) && key.size() > kNodeKeySizeBytes;
   std::atomic<const Row*>& list = is_link
                                       ? FindOrAddRow(table, key.substr(0, kNodeKeySizeBytes))->links
@@ -86,7 +90,7 @@ Memtable::Row* Memtable::FindOrAddRow(Table table, std::string_view key) {
   list.store(row, std::memory_order_release);
   ++row_count_;
   if (indices_.empty() || 2 * row_count_ > indices_.back()->mask) GrowIndex();
-  AddToIndex(indices_.back().get(), row);
+  AddToIndex(indices_.back().get(), row, hash);
   return row;
 }
 

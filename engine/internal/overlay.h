@@ -70,7 +70,6 @@ class Memtable {
   // A key with its versions; or, in a table of links, a node, whose key their keys begin with.
   struct Row {
     std::string_view key;
-    uint32_t hash;
     Table table;
     const Row* next;  // of the table; of a link: of its node
     std::atomic<const Version*> newest;
@@ -80,10 +79,14 @@ class Memtable {
     std::string_view first, prefix;
     uint64_t visible;
   };
+  struct Slot {
+    std::atomic<Row*> row;
+    uint32_t hash;  // of the row, there before it: other rows need not be looked at
+  };
   struct Index {  // open addressing; a larger one replaces it, with the same rows
     explicit Index(size_t capacity) : mask(capacity - 1), slots(capacity) {}
     const size_t mask;
-    std::vector<std::atomic<Row*>> slots;
+    std::vector<Slot> slots;
   };
   struct Write {
     uint64_t lsn;
@@ -97,7 +100,7 @@ class Memtable {
   uint32_t Hash(Table table, std::string_view key) const;
   Row* FindRow(Table table, std::string_view key, uint32_t hash) const;
   Row* FindOrAddRow(Table table, std::string_view key);
-  void AddToIndex(Index* index, Row* row);
+  static void AddToIndex(Index* index, Row* row, uint32_t hash);
   void GrowIndex();
   static void CollectRow(const Row& row, const Range& range, std::vector<OverlayRow>* out);
   static const Version* At(const Row& row, uint64_t visible);
