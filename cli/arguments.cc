@@ -83,6 +83,7 @@ class Grammar {
 
   // Throws what CLI11 throws.
   void Parse(std::vector<std::string> arguments) {
+    CheckValuesFollow(arguments);
     std::reverse(arguments.begin(), arguments.end());
     app_.parse(std::move(arguments));
   }
@@ -99,6 +100,35 @@ class Grammar {
     command->callback([this, run = std::move(run)] {
       if (!command_) command_ = run;
     });
+  }
+
+  // CLI11 takes whatever follows an option as its value, the next option if the value was
+  // forgotten.
+  void CheckValuesFollow(const std::vector<std::string>& arguments) const {
+    for (size_t i = 0; i + 1 < arguments.size(); ++i) {
+      const std::string& name = arguments[i];
+      const std::string next = arguments[i + 1].substr(0, arguments[i + 1].find('='));
+      if (!name.starts_with("--") || !next.starts_with("--")) continue;
+      const auto options = OptionsOf(app_, name);
+      const bool takes_value =
+          !options.empty() && std::all_of(options.begin(), options.end(), [](const auto* option) {
+            return option->get_items_expected_min() > 0;
+          });
+      if (!takes_value || OptionsOf(app_, next).empty()) continue;
+      throw CLI::ArgumentMismatch(name + " needs a value before " + next + " (" + next +
+                                      " as the value itself is given as " + name + "=" + next + ")",
+                                  CLI::ExitCodes::ArgumentMismatch);
+    }
+  }
+  // Of every command.
+  static std::vector<const CLI::Option*> OptionsOf(const CLI::App& app, const std::string& name) {
+    std::vector<const CLI::Option*> options;
+    if (const CLI::Option* own = app.get_option_no_throw(name)) options.push_back(own);
+    for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+      const auto more = OptionsOf(*command, name);
+      options.insert(options.end(), more.begin(), more.end());
+    }
+    return options;
   }
 
   void AddGlobalFlags() {

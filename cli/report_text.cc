@@ -201,6 +201,8 @@ std::string MigrationText(const Report& space, bool with_knobs) {
   for (const std::string& line : {PaceText(space), knobs}) {
     if (!line.empty()) text += "  " + line + "\n";
   }
+  text += Listed("ingest not ended, go on with migrate-dual --source",
+                 At(space, "unfinished_sources"), {});
   const Report& error = At(space, "error");
   return text + (error.is_string() ? "  error: " + Value(error) + "\n" : "");
 }
@@ -210,7 +212,8 @@ bool IsUnderWay(const Report& space) {
   const std::string phase = Number(space, "phase");
   const Report& reason = At(At(space, "throttle"), "reason");
   return (phase != "off" && phase != "complete" && phase != "tail") || !IsOk(space) ||
-         !At(space, "error").is_null() || (reason.is_string() && reason != Report("paused")) ||
+         !At(space, "error").is_null() || !At(space, "unfinished_sources").empty() ||
+         (reason.is_string() && reason != Report("paused")) ||
          !IsNumberBelow(At(space, "quarantined"), 1);
 }
 

@@ -44,6 +44,17 @@ Result<StorePart> LookAtStore(engine::Store& store, Clock& clock) {
   return part;
 }
 
+// The refusals of a run with --resume.
+Status CheckResume(const JobContext& context, const SpaceSource& source, const std::string& space,
+                   engine::Store& store) {
+  FileSystem& fs = context.environment.fs;
+  const auto found = ReadCheckpoint(fs, CheckpointPath(DualDirectory(context, space)));
+  if (found.status().code() == StatusCode::kNotFound) return Status::Ok();
+  ENGRAM_ASSIGN_OR_RETURN(const Checkpoint checkpoint, found);
+  ENGRAM_TRY(CheckSameStore(checkpoint, store.Info().store_uuid, space));
+  return CheckSource(fs, source, checkpoint);
+}
+
 }  // namespace
 
 Result<json> DryRunSpace(const JobContext& context, const MigrateOptions& options,
@@ -56,6 +67,7 @@ Result<json> DryRunSpace(const JobContext& context, const MigrateOptions& option
   StorePart part;
   if (source.source == nullptr || HasStore(context, space)) {
     ENGRAM_ASSIGN_OR_RETURN(store, OpenSpace(context, space, engine::Access::kReadOnly));
+    if (options.resume) ENGRAM_TRY(CheckResume(context, source, space, *store));
     ENGRAM_ASSIGN_OR_RETURN(part, LookAtStore(*store, clock));
   }
   std::optional<IngestReport> ingest;

@@ -63,7 +63,7 @@ class OpenIngest {
     options.served = true;
     options.heads = IngestHeads::kAsMode;
     options.dry_run = options_.dry_run;
-    options.batch_size = options_.batch_size;
+    options.batch_size = internal::UnitSize(options_);
     options.checkpoint_interval = options_.checkpoint_interval;
     options.memory_budget_bytes = budget_.budget_bytes();
     options.workers = internal::WorkerCount(options_);

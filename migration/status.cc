@@ -1,13 +1,29 @@
 // Reports that change nothing: status, statistics.
+#include "base/utf8.h"
 #include "migration/checkpoint.h"
 #include "migration/job.h"
 #include "migration/migration.h"
+#include "migration/source_registry.h"
 #include "migration/spaces.h"
 #include "migration/verify.h"
 
 namespace engram::migration {
 
 using nlohmann::json;
+
+namespace {
+
+// Directories whose ingest did not end: what they still hold is not in the space.
+Result<json> UnfinishedSources(engine::ReadView& view) {
+  ENGRAM_ASSIGN_OR_RETURN(const auto known, ReadKnownSources(view));
+  json directories = json::array();
+  for (const KnownSource& source : known) {
+    if (!source.complete) directories.push_back(PathText(source.directory));
+  }
+  return directories;
+}
+
+}  // namespace
 
 Result<json> SpaceStats(const JobContext& context, const std::string& space) {
   ENGRAM_ASSIGN_OR_RETURN(auto store, OpenSpace(context, space, engine::Access::kReadOnly));
@@ -38,6 +54,7 @@ Result<json> MigrationStatus(const JobContext& context, const std::string& space
   ENGRAM_ASSIGN_OR_RETURN(const engine::Counts counts, view->Count());
   ENGRAM_ASSIGN_OR_RETURN(const engine::DigestState digests, view->Digests());
   ENGRAM_ASSIGN_OR_RETURN(const auto job, ReadJob(*view));
+  ENGRAM_ASSIGN_OR_RETURN(const json unfinished, UnfinishedSources(*view));
   const std::string path = CheckpointPath(DualDirectory(context, store->space()));
   const auto checkpoint = ReadCheckpoint(context.environment.fs, path);
   json report = {{"ok", true},
@@ -53,6 +70,7 @@ Result<json> MigrationStatus(const JobContext& context, const std::string& space
                  {"throttle", {{"reason", nullptr}, {"since", nullptr}}},
                  {"digest", ToHex(digests.SpaceDigest())},
                  {"lsn", digests.lsn.value},
+                 {"unfinished_sources", unfinished},
                  {"checkpoint", nullptr}};
   if (checkpoint.ok()) {
     report["checkpoint"] = {

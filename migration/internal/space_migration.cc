@@ -54,6 +54,35 @@ uint32_t WorkerCount(const MigrateOptions& options) {
   return std::max(1u, std::thread::hardware_concurrency() / 2);
 }
 
+uint64_t UnitSize(const MigrateOptions& options) {
+  constexpr uint64_t kUnitsPerSecond = 10;
+  if (options.rate_limit_per_second == 0) return options.batch_size;
+  return std::clamp<uint64_t>(options.rate_limit_per_second / kUnitsPerSecond, 1,
+                              options.batch_size);
+}
+
+Status CheckSource(FileSystem& fs, const SpaceSource& source, const Checkpoint& checkpoint) {
+  if (source.source == nullptr) {
+    if (checkpoint.source_path.empty() || checkpoint.state > JobState::kPrepared) {
+      return Status::Ok();
+    }
+    return Status::FailedPrecondition(
+        "the interrupted job reads the source " + checkpoint.source_path,
+        "give it again with --source, or run without --resume");
+  }
+  std::vector<SourceFileNow> now;
+  for (const SourceFile& file : source.space->files) {
+    SourceFileNow seen{file.relative_path, FileSize(fs, file.path), 0, {}};
+    for (const SourceExtent& extent : checkpoint.source) {
+      if (extent.path != file.relative_path || seen.size_bytes < extent.size_bytes) continue;
+      seen.prefix_size_bytes = extent.size_bytes;
+      ENGRAM_ASSIGN_OR_RETURN(seen.prefix_sha256, HashPrefix(fs, file.path, extent.size_bytes));
+    }
+    now.push_back(std::move(seen));
+  }
+  return CheckSourceOnlyGrew(checkpoint.source, now);
+}
+
 SpaceMigration::SpaceMigration(const JobContext& context, const MigrateOptions& options,
                                const SpaceSource& source, std::string space)
     : context_(context),
@@ -190,36 +219,13 @@ Status SpaceMigration::ContinueJob() {
   if (found.status().code() == StatusCode::kNotFound) return Status::Ok();
   ENGRAM_ASSIGN_OR_RETURN(const Checkpoint checkpoint, found);
   ENGRAM_TRY(CheckSameStore(checkpoint, store_->Info().store_uuid, space_));
-  ENGRAM_TRY(CheckSource(checkpoint));
+  ENGRAM_TRY(CheckSource(context_.environment.fs, source_, checkpoint));
   ENGRAM_ASSIGN_OR_RETURN(auto view, store_->View());
   ENGRAM_ASSIGN_OR_RETURN(const auto job, ReadJob(*view));
   if (!job.has_value() || job->id != checkpoint.job_id || !Active(job->state)) return Status::Ok();
   job_ = *job;
   resumed_ = true;
   return Status::Ok();
-}
-
-Status SpaceMigration::CheckSource(const Checkpoint& checkpoint) {
-  if (source_.source == nullptr) {
-    if (checkpoint.source_path.empty() || checkpoint.state > JobState::kPrepared) {
-      return Status::Ok();
-    }
-    return Status::FailedPrecondition(
-        "the interrupted job reads the source " + checkpoint.source_path,
-        "give it again with --source, or run without --resume");
-  }
-  FileSystem& fs = context_.environment.fs;
-  std::vector<SourceFileNow> now;
-  for (const SourceFile& file : source_.space->files) {
-    SourceFileNow seen{file.relative_path, FileSize(fs, file.path), 0, {}};
-    for (const SourceExtent& extent : checkpoint.source) {
-      if (extent.path != file.relative_path || seen.size_bytes < extent.size_bytes) continue;
-      seen.prefix_size_bytes = extent.size_bytes;
-      ENGRAM_ASSIGN_OR_RETURN(seen.prefix_sha256, HashPrefix(fs, file.path, extent.size_bytes));
-    }
-    now.push_back(std::move(seen));
-  }
-  return CheckSourceOnlyGrew(checkpoint.source, now);
 }
 
 IngestHooks SpaceMigration::HooksOfIngest() {
@@ -256,7 +262,7 @@ IngestHooks SpaceMigration::HooksOfIngest() {
 
 Status SpaceMigration::IngestSource() {
   IngestOptions options;
-  options.batch_size = options_.batch_size;
+  options.batch_size = UnitSize(options_);
   options.checkpoint_interval = options_.checkpoint_interval;
   options.memory_budget_bytes = budget_.budget_bytes();
   options.workers = WorkerCount(options_);
@@ -311,7 +317,7 @@ Status SpaceMigration::Convert() {
   if (room.code() == StatusCode::kFull) room = room.WithHint(kFullHint);
   ENGRAM_TRY(room);
   ConvertOptions options;
-  options.batch_size = options_.batch_size;
+  options.batch_size = UnitSize(options_);
   options.checkpoint_interval = options_.checkpoint_interval;
   options.workers = WorkerCount(options_);
   const ConvertHooks hooks{throttle_, budget_, meter_,
@@ -366,6 +372,7 @@ Status SpaceMigration::Finish() {
     ENGRAM_TRY(EnterState(store_->mode() == engine::Mode::kFinalized ? JobState::kFinalized
                                                                      : JobState::kRollbackWindow));
   }
+  if (!options_.history_scan && verified_.ok()) ENGRAM_TRY(EnterState(JobState::kWriteNew));
   engine::Store::DrainOptions drain;
   drain.sync = true;
   ENGRAM_TRY(store_->Drain(drain));

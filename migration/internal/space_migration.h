@@ -27,6 +27,11 @@ struct SpaceSource {
 };
 
 uint32_t WorkerCount(const MigrateOptions& options);
+// Records per unit of work: --batch-size, or fewer where a limit would let them through in jerks.
+uint64_t UnitSize(const MigrateOptions& options);
+
+// Whether --resume may go on behind `checkpoint` with this source, or without one.
+Status CheckSource(FileSystem& fs, const SpaceSource& source, const Checkpoint& checkpoint);
 
 // Bytes that one dual head adds to the environment, keys and page overhead included.
 inline constexpr uint64_t kDualHeadGrowthBytes = 240;
@@ -52,7 +57,6 @@ class SpaceMigration {
   Status Open();
   Status BeginJob();
   Status ContinueJob();
-  Status CheckSource(const Checkpoint& checkpoint);
   Status BeginAndIngest();
   Status WarnOfUnfinishedSources();
   Status IngestSource();

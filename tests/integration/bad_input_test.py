@@ -64,6 +64,15 @@ class CheckpointTest(BadInputTest):
         digest = report["spaces"][0]["digest"]
         self.assertEqual(digest["source"], digest["after"])
 
+    def test_the_status_names_the_source_whose_ingest_did_not_end(self):
+        status = self.run_json("migrate-dual", "status")["spaces"][0]
+        self.assertEqual(status["unfinished_sources"], [str(self.source.resolve())])
+        told = harness.engram("migrate-dual", "status", "--data-root", self.root)
+        self.assertIn(str(self.source), told.err)
+        self.goes_on()
+        status = self.run_json("migrate-dual", "status")["spaces"][0]
+        self.assertEqual(status["unfinished_sources"], [])
+
     def log(self):
         return next(self.source.glob("default/wal/*.log"))
 
@@ -74,7 +83,7 @@ class CheckpointTest(BadInputTest):
                               ("cut", original[:-1000])):
             with self.subTest(name):
                 self.log().write_bytes(changed)
-                for command in (self.resume, self.resume[:-1]):
+                for command in (self.resume, self.resume[:-1], [*self.resume, "--dry-run"]):
                     self.refused(*command, code="FAILED_PRECONDITION", say=self.log().name,
                                  hint="under another path, without --resume")
         self.log().unlink()
@@ -131,8 +140,9 @@ class CheckpointTest(BadInputTest):
     def test_another_source_than_the_interrupted_one_is_refused(self):
         self.refused("migrate-dual", "--source", FIXTURES / "plain" / "data", "--resume",
                      code="FAILED_PRECONDITION", say="is gone", hint="without --resume")
-        self.refused("migrate-dual", "--resume", code="FAILED_PRECONDITION", say=str(self.source),
-                     hint="--source")
+        for more in ([], ["--dry-run"]):
+            self.refused("migrate-dual", "--resume", *more, code="FAILED_PRECONDITION",
+                         say=str(self.source), hint="--source")
         self.goes_on()
 
 

@@ -2,6 +2,7 @@
 """migrate-dual, verify, rollback, compact and space: exit codes, the shapes of their JSON, the text
 for people, and what an interruption says."""
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import harness
 SOURCE = harness.FIXTURES / "plain" / "data"
 DAMAGED = harness.FIXTURES / "damaged" / "data" / "flip-payload"
 HEX = set("0123456789abcdef")
+LINE = json.dumps({"id": "a", "embedding": [0.5] * 768}) + "\n"
 
 
 class JobsTest(harness.StoreTest):
@@ -106,6 +108,24 @@ class JobsTest(harness.StoreTest):
             self.assertEqual(refused.code, 1, refused)
             self.assertIs(refused.json["ok"], False)
         self.assertEqual(self.run_json("migrate-dual", "verify")["ok"], True)
+
+    def test_without_the_history_scan_the_phase_says_what_is_in_force(self):
+        self.run_ok("memory", "put", "--jsonl", "-", stdin=LINE)
+        report = self.run_json("migrate-dual", "--no-history-scan")["spaces"][0]
+        self.assertEqual((report["converted"], report["remaining_old"]), (0, 1))
+        status = self.run_json("migrate-dual", "status")["spaces"][0]
+        self.assertEqual((status["mode"], status["phase"]), ("dual", "write_new"))
+        self.migrate()
+        status = self.run_json("migrate-dual", "status")["spaces"][0]
+        self.assertEqual(status["phase"], "rollback_window")
+
+    def test_a_small_rate_limit_is_kept_from_line_to_line(self):
+        out = harness.engram("migrate-dual", "--source", SOURCE, "--rate-limit", 20, "--data-root",
+                             self.root, "--no-history-scan").err
+        rates = [int(rate) for rate in re.findall(r"ingest: .*Rate: (\d+) nodes/sec", out)]
+        # The first line comes after a tenth of a second, in which a burst may be.
+        self.assertGreater(len(rates), 2, out)
+        self.assertLessEqual(max(rates[1:]), 26, out)
 
     def test_all_spaces_and_the_list_of_them(self):
         self.run_ok("migrate-dual", "--source", harness.FIXTURES / "spaces" / "data")

@@ -67,6 +67,9 @@ class UsageTest(harness.StoreTest):
                           ["config", "gte", "x"], ["validate"], ["validate", "config"],
                           ["migrate-dual", "throttle", "--rate-limit", "fast"],
                           ["migrate-dual", "--mode", "online", "--dry-run"],
+                          ["migrate-dual", "--source", "--all-spaces"],
+                          ["migrate-dual", "--source", "--dry-run", "--quiet"],
+                          ["memory", "list", "--after", "--limit=3"],
                           ["migrate-dual", "--mode", "online", "--source", "/"]):
             self.refused(*arguments, *(root if arguments else []), code=2)
 
