@@ -298,9 +298,9 @@ Status RunServer(const ServerOptions& options) {
   ENGRAM_ASSIGN_OR_RETURN(const LogLevel level, ParseLogLevel(config.config().logging.level));
   ENGRAM_ASSIGN_OR_RETURN(const LogFormat format, ParseLogFormat(config.config().logging.format));
   // The engine logs until the process ends: its logger is never destroyed.
-  LevelLogger& logger = *MakeStderrLogger(level, format).release();
+  static LevelLogger* const logger = MakeStderrLogger(level, format).release();
   ENGRAM_ASSIGN_OR_RETURN(const auto signals, SignalEvents::Block());
-  Server server(options, std::move(config), logger, *signals);
+  Server server(options, std::move(config), *logger, *signals);
   ENGRAM_TRY(server.Start());
   server.Run();
   return server.Stop();
