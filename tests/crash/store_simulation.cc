@@ -6,6 +6,8 @@
 
 #include "compat/conversion.h"
 #include "compat/internal/write_plan.h"
+#include "migration/coverage.h"
+#include "migration/job.h"
 #include "migration/online/migrator.h"
 
 namespace engram::testing {
@@ -19,7 +21,6 @@ using engine::WriteTxn;
 
 namespace {
 
-constexpr char kReceiptMeta[] = "receipt";
 constexpr Mode kModes[] = {Mode::kLegacy, Mode::kDualWrite, Mode::kShadow, Mode::kDual};
 
 SpaceId Space() { return SpaceId::Parse("crash-test").value(); }
@@ -28,6 +29,23 @@ std::string U64Body(uint64_t value) {
   std::string body;
   PutLe(&body, value);
   return body;
+}
+
+Uuid JobId(uint64_t seed) {
+  std::string bytes(8, 'j');
+  PutLe(&bytes, seed);
+  Uuid id;
+  std::copy(bytes.begin(), bytes.end(), id.bytes.begin());
+  return id;
+}
+
+// The first `count` receipts of the job, one apart from the next.
+migration::CoverageLedger Receipts(uint64_t count) {
+  migration::CoverageLedger ledger;
+  for (uint64_t i = 0; i < count; ++i) {
+    ENGRAM_CHECK(ledger.Add({3 * i + 1, 3 * i + 2}).ok());
+  }
+  return ledger;
 }
 
 // ENGRAM_CRASH_TRACE=1 prints what happens, to understand a seed.
@@ -39,7 +57,10 @@ void Trace(const std::string& what) {
 }  // namespace
 
 StoreSimulation::StoreSimulation(uint64_t seed, const std::string& ignored_flush)
-    : machine_(seed), random_(seed * 0x9e3779b97f4a7c15u + 3), space_(Space()) {
+    : machine_(seed),
+      random_(seed * 0x9e3779b97f4a7c15u + 3),
+      space_(Space()),
+      job_id_(JobId(seed)) {
   for (int i = 0; i < 20; ++i) ids_.push_back("memory-" + std::to_string(i));
   ids_.push_back("");
   ids_.push_back(std::string("nul\0inside", 10));
@@ -156,7 +177,7 @@ std::string StoreSimulation::CompareRecovered(engine::ReadView& view) {
            std::to_string(lsn);
   }
   if (lsn > issued_) return "recovered " + std::to_string(lsn) + ", never issued";
-  if (!CompareReceipts(view)) return outcome_.failure;
+  if (!CompareJob(view)) return outcome_.failure;
   std::string difference;
   const uint64_t trailing_bulks = TrailingBulks(lsn);
   for (uint64_t lost_bulks = 0; lost_bulks <= trailing_bulks; ++lost_bulks) {
@@ -171,31 +192,62 @@ std::string StoreSimulation::CompareRecovered(engine::ReadView& view) {
          std::to_string(acknowledged_) + ": " + difference;
 }
 
-// The checkpoint file claims only receipts that the table keeps.
-bool StoreSimulation::CompareReceipts(engine::ReadView& view) {
-  auto row = view.Meta(kReceiptMeta);
-  if (!row.ok()) {
-    Fail("receipt: " + row.status().ToString());
+// The receipts, the job's row of the same transactions, and the checkpoint that claims them.
+bool StoreSimulation::CompareJob(engine::ReadView& view) {
+  const auto ledger = migration::ReadReceipts(view);
+  const auto job = migration::ReadJob(view);
+  if (!ledger.ok() || !job.ok()) {
+    Fail("job: " + ledger.status().ToString() + ", " + job.status().ToString());
     return false;
   }
-  const uint64_t receipt = *row && (*row)->size() == 8 ? LoadLe<uint64_t>((*row)->data()) : 0;
-  uint64_t checkpoint = 0;
-  auto file = ReadFile(machine_.fs(), machine_.Path("dual/migration/checkpoint.bin"), 100);
+  const auto found =
+      migration::ReadCheckpoint(machine_.fs(), migration::CheckpointPath(machine_.Path("dual")));
   if (FaultExplains()) return true;  // nothing was read
-  if (file.ok() && file->size() == 8) checkpoint = LoadLe<uint64_t>(file->data());
-  if (file.ok() && file->size() != 8) Fail("the checkpoint file is torn");
-  if (receipt < receipt_synced_ || receipt > receipt_issued_) {
-    Fail("receipt " + std::to_string(receipt) + ", flushed " + std::to_string(receipt_synced_) +
-         ", issued " + std::to_string(receipt_issued_));
+  const uint64_t receipts = ledger->ranges().size();
+  if (receipts < receipts_synced_ || receipts > receipts_issued_) {
+    Fail(std::to_string(receipts) + " receipts, flushed " + std::to_string(receipts_synced_) +
+         ", issued " + std::to_string(receipts_issued_));
   }
-  if (checkpoint < checkpoint_synced_ || checkpoint > checkpoint_issued_) {
-    Fail("checkpoint " + std::to_string(checkpoint) + ", written " +
-         std::to_string(checkpoint_synced_) + ", begun " + std::to_string(checkpoint_issued_));
+  if (ledger->ranges() != Receipts(receipts).ranges()) Fail("receipts that were never issued");
+  const bool job_agrees = job->has_value()
+                              ? (*job)->id == job_id_ && (*job)->counters.found == receipts
+                              : receipts == 0;
+  if (!job_agrees) Fail("the job's row is not of the transaction of its receipts");
+  receipts_issued_ = receipts;
+  size_t checkpoints = 0;
+  if (found.ok()) {
+    checkpoints = static_cast<size_t>(found->time_s);
+    Fail(CompareCheckpoint(*found));
+  } else if (found.status().code() != StatusCode::kNotFound) {
+    Fail(found.status().ToString());
   }
-  if (checkpoint > receipt) Fail("the checkpoint claims a receipt that is not there");
-  receipt_issued_ = receipt;
-  checkpoint_issued_ = std::max(checkpoint_synced_, checkpoint);
+  if (checkpoints < checkpoints_synced_) {
+    Fail("checkpoint " + std::to_string(checkpoints) + ", acknowledged " +
+         std::to_string(checkpoints_synced_));
+  }
+  checkpoints_.resize(std::min(checkpoints_.size(), std::max(checkpoints, checkpoints_synced_)));
   return outcome_.failure.empty();
+}
+
+// Empty if it is one that was begun, of this store, and claims only what the store has.
+std::string StoreSimulation::CompareCheckpoint(const migration::Checkpoint& checkpoint) {
+  const auto number = static_cast<uint64_t>(checkpoint.time_s);
+  if (number < 1 || number > checkpoints_.size() || checkpoint != checkpoints_[number - 1]) {
+    return "a checkpoint that was never begun";
+  }
+  const Status same =
+      migration::CheckSameStore(checkpoint, store_->Info().store_uuid, space_.str());
+  if (!same.ok()) return same.ToString();
+  const uint64_t applied = store_->recovery().applied.value;
+  if (checkpoint.start.lsn > applied) {
+    return "the checkpoint claims LSN " + std::to_string(checkpoint.start.lsn) +
+           ", the environment was flushed up to " + std::to_string(applied);
+  }
+  const migration::CoverageLedger ledger = Receipts(receipts_issued_);
+  for (const migration::KeyRange& claimed : checkpoint.receipts) {
+    if (!ledger.Covers(claimed)) return "the checkpoint claims a receipt that is not there";
+  }
+  return "";
 }
 
 // Batches that were not flushed and that nothing was built on: a crash may undo them.
@@ -508,12 +560,16 @@ Status StoreSimulation::Convert() {
     if (!installed) Fail("a conversion of an old record was refused");
   }
   view.reset();
-  const uint64_t receipt = receipt_issued_ + 1;
-  ENGRAM_TRY(bulk->SetMeta(kReceiptMeta, U64Body(receipt)));
-  receipt_issued_ = receipt;
+  migration::Job job;
+  job.id = job_id_;
+  job.state = migration::JobState::kBackfill;
+  job.counters.found = receipts_issued_ + 1;
+  ENGRAM_TRY(bulk->SetMeta(migration::kJobRow, job.EncodeRow()));
+  ENGRAM_TRY(bulk->SetMeta(migration::kReceiptsRow, Receipts(job.counters.found).Encode()));
+  receipts_issued_ = job.counters.found;
   const bool sync = random_.OneIn(2);
   ENGRAM_TRY(bulk->Commit({.sync = sync}));
-  if (sync) receipt_synced_ = receipt;
+  if (sync) receipts_synced_ = receipts_issued_;
   return Status::Ok();
 }
 
@@ -602,17 +658,26 @@ Status StoreSimulation::Ingest() {
   return Status::Ok();
 }
 
-// The checkpoint of a job: written only after the receipts it claims were flushed.
+// The checkpoint of the job, written only after what it claims was flushed.
 Status StoreSimulation::Checkpoint() {
   ENGRAM_TRY(store_->Drain({.sync = true}));
   acknowledged_ = issued_;
-  receipt_synced_ = receipt_issued_;
-  const std::string directory = machine_.Path("dual/migration");
-  ENGRAM_TRY(CreateDirectories(machine_.fs(), directory));
-  checkpoint_issued_ = receipt_synced_;
-  ENGRAM_TRY(ReplaceFileDurably(machine_.fs(), JoinPath(directory, "checkpoint.bin"),
-                                AsBytes(U64Body(checkpoint_issued_))));
-  checkpoint_synced_ = checkpoint_issued_;
+  receipts_synced_ = receipts_issued_;
+  migration::Checkpoint checkpoint;
+  checkpoint.store_uuid = store_->Info().store_uuid;
+  checkpoint.job_id = job_id_;
+  checkpoint.space = space_.str();
+  checkpoint.state = migration::JobState::kBackfill;
+  const migration::CoverageLedger ledger = Receipts(receipts_issued_);
+  checkpoint.receipts = ledger.ranges();
+  checkpoint.position = ledger.ContiguousFrom(1);
+  checkpoint.nodes = receipts_issued_;
+  checkpoint.start.lsn = issued_;
+  checkpoint.time_s = static_cast<int64_t>(checkpoints_.size() + 1);
+  checkpoints_.push_back(checkpoint);
+  ENGRAM_TRY(migration::WriteCheckpoint(
+      machine_.fs(), migration::CheckpointPath(machine_.Path("dual")), checkpoint));
+  checkpoints_synced_ = checkpoints_.size();
   return Status::Ok();
 }
 
@@ -627,7 +692,7 @@ Status StoreSimulation::Compact() {
   ENGRAM_ASSIGN_OR_RETURN(auto report, store_->Compact(options));
   if (report.digest_before != report.digest_after) Fail("compaction changed the digest");
   acknowledged_ = issued_;
-  receipt_synced_ = receipt_issued_;
+  receipts_synced_ = receipts_issued_;
   if (options.drop_old_heads) {
     live_.mode = Mode::kFinalized;
     Adopt(live_, issued_);

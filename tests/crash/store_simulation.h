@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "migration/checkpoint.h"
 #include "tests/crash/crash_support.h"
 #include "tests/crash/store_model.h"
 
@@ -65,7 +66,8 @@ class StoreSimulation {
   void Work();
   void EndLife();
   std::string CompareRecovered(engine::ReadView& view);
-  bool CompareReceipts(engine::ReadView& view);
+  bool CompareJob(engine::ReadView& view);
+  std::string CompareCheckpoint(const migration::Checkpoint& checkpoint);
   void Adopt(StoreModel model, uint64_t lsn);
   // Without the last `lost_bulks` batches.
   StoreModel ModelAt(uint64_t lsn, uint64_t lost_bulks) const;
@@ -109,9 +111,12 @@ class StoreSimulation {
   bool killed_ = false;
   bool migrators_come_ = false;
   uint64_t next_embedding_ = 1;
-  // Receipts in the meta table and the checkpoint file that claims them.
-  uint64_t receipt_issued_ = 0, receipt_synced_ = 0;
-  uint64_t checkpoint_issued_ = 0, checkpoint_synced_ = 0;
+  // The one job of the store: how many receipts its meta row holds, and every checkpoint that was
+  // begun; the first `checkpoints_synced_` of them were acknowledged.
+  const Uuid job_id_;
+  uint64_t receipts_issued_ = 0, receipts_synced_ = 0;
+  std::vector<migration::Checkpoint> checkpoints_;
+  size_t checkpoints_synced_ = 0;
   SeedOutcome outcome_;
 };
 
