@@ -2,14 +2,18 @@
 
 #include <gmock/gmock.h>
 
+#include <bit>
+#include <deque>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 
 #include "compat/conversion.h"
 #include "compat/upstream_codec.h"
+#include "migration/sources/merge.h"
 
 namespace engram::migration {
 namespace {
@@ -143,62 +147,258 @@ TEST(AuditDecoder, AgreesWithTheConverterOnEveryFixtureRecord) {
   }
 }
 
-// The converter's decoder with two fields swapped must not agree with the audit decoder, for every
-// pair of fields of one type: else that pair could be confused unnoticed.
-TEST(AuditDecoder, ASwapOfAnyTwoFieldsInTheConverterIsNoticed) {
-  using engine::Memory;
-  using Swap = void (*)(Memory&);
-  const std::map<std::string, Swap> swaps = {
-      {"when/last_recall", [](Memory& m) { std::swap(m.when, m.last_recall); }},
-      {"last_access/created_at", [](Memory& m) { std::swap(m.last_access, m.created_at); }},
-      {"when/created_at", [](Memory& m) { std::swap(m.when, m.created_at); }},
-      {"vividness/reliability",
-       [](Memory& m) { std::swap(m.confidence_vividness, m.confidence_reliability); }},
-      {"encoding/decay_rate", [](Memory& m) { std::swap(m.confidence_encoding, m.decay_rate); }},
-      {"activation/encoding", [](Memory& m) { std::swap(m.activation, m.confidence_encoding); }},
-      {"activation/decay_rate", [](Memory& m) { std::swap(m.activation, m.decay_rate); }},
-      {"content/where", [](Memory& m) { std::swap(m.text.content, m.text.where); }},
-      {"model name/version",
-       [](Memory& m) {
-         if (m.text.provenance) {
-           std::swap(m.text.provenance->model_name, m.text.provenance->model_version);
-         }
-       }},
-      {"dimension/created_at_s",
-       [](Memory& m) {
-         if (m.text.provenance) {
-           std::swap(m.text.provenance->dimension, m.text.provenance->created_at_s);
-         }
-       }},
-      {"metadata/provenance metadata",
-       [](Memory& m) {
-         if (m.text.provenance) std::swap(m.text.metadata, m.text.provenance->metadata);
-       }},
-      {"hybrid a/b",
-       [](Memory& m) {
-         if (m.decay_function) std::swap(m.decay_function->a, m.decay_function->b);
-       }},
-      {"decay kinds",
-       [](Memory& m) {
-         if (m.decay_function && m.decay_function->kind == engine::DecayKind::kExponential) {
-           m.decay_function->kind = engine::DecayKind::kPowerLaw;
-         }
-       }},
-  };
+// --- Fields that could be confused ---------------------------------------------------------------
+
+template <typename T>
+T* Present(T& value) {
+  return &value;
+}
+template <typename T>
+T* Present(std::optional<T>& value) {
+  return value ? &*value : nullptr;
+}
+
+// Where a field is in a record; nullptr if the record lacks it.
+template <auto field, typename Record>
+auto* At(Record& record) {
+  return Present(record.*field);
+}
+template <auto field>
+auto* InText(engine::Memory& memory) {
+  return Present(memory.text.*field);
+}
+
+engine::EmbeddingProvenance* ProvenanceOf(engine::Memory& memory) {
+  return Present(memory.text.provenance);
+}
+AuditProvenance* ProvenanceOf(AuditRecord& record) {
+  return record.has_provenance ? &record.provenance : nullptr;
+}
+template <auto field, typename Record>
+auto* InProvenance(Record& record) {
+  auto* provenance = ProvenanceOf(record);
+  return provenance ? Present(provenance->*field) : nullptr;
+}
+
+// A parameter of a decay function that its kind lacks is absent.
+uint32_t KindsWith(float engine::DecayFunction::*field) {
+  return field == &engine::DecayFunction::a ? 0b1011 : 0b1000;
+}
+uint32_t KindsWith(uint32_t AuditDecay::*field) {
+  return field == &AuditDecay::a_bits ? 0b1011 : 0b1000;
+}
+uint32_t KindsWith(uint64_t engine::DecayFunction::*) { return 0b1100; }
+uint32_t KindsWith(uint64_t AuditDecay::*) { return 0b1100; }
+engine::DecayFunction* DecayOf(engine::Memory& memory) { return Present(memory.decay_function); }
+AuditDecay* DecayOf(AuditRecord& record) { return Present(record.decay); }
+template <auto field, typename Record>
+auto* InDecay(Record& record) {
+  auto* decay = DecayOf(record);
+  const bool has = decay && (KindsWith(field) >> static_cast<uint32_t>(decay->kind) & 1) != 0;
+  return has ? &(decay->*field) : nullptr;
+}
+
+template <typename T>
+bool IsSame(const T& a, const T& b) {
+  return a == b;
+}
+bool IsSame(float a, float b) { return std::bit_cast<uint32_t>(a) == std::bit_cast<uint32_t>(b); }
+bool IsSame(const AuditTime& a, const AuditTime& b) { return a.view() == b.view(); }
+
+Sha256Digest DigestOf(const engine::Memory& memory) { return compat::MemoryDigest(memory, {}); }
+Sha256Digest DigestOf(const AuditRecord& record) {
+  std::string canonical;
+  AppendAuditCanonical(record, &canonical);
+  return Sha256Of(AsBytes(canonical));
+}
+
+// What both decoders make of the same payloads, which outlive it.
+struct ReadByBoth {
+  engine::Memory converted;
+  AuditRecord audited;
+};
+
+ReadByBoth ReadPayloads(std::span<const AuditPayload> payloads) {
+  compat::UpstreamRecord folded, next;
+  for (size_t i = 0; i < payloads.size(); ++i) {
+    const auto& [type, payload] = payloads[i];
+    EXPECT_TRUE(compat::DecodeUpstreamPayload(type, payload, &next).ok());
+    FoldVersion(i == 0, &folded, &next);
+  }
+  folded.memory.embedding_sha256 = Sha256Of(folded.embedding);
   AuditDecoder decoder;
-  std::map<std::string, int> noticed;
+  EXPECT_TRUE(decoder.Fold(payloads).ok());
+  EXPECT_EQ(DigestOf(folded.memory), decoder.digest());
+  return {folded.memory, decoder.record()};
+}
+
+// `memory`, a payload of type 2, under the id of `episode`.
+std::string WithIdOf(const Known& episode, const Known& memory) {
+  compat::UpstreamRecord record, named;
+  EXPECT_TRUE(compat::DecodeUpstreamPayload(1, AsBytes(episode.payload), &named).ok());
+  EXPECT_TRUE(compat::DecodeUpstreamPayload(2, AsBytes(memory.payload), &record).ok());
+  record.memory.text.id = named.memory.text.id;
+  std::string payload;
+  EXPECT_TRUE(compat::EncodeUpstreamPayload(record.memory, record.embedding, &payload).ok());
+  return payload;
+}
+
+// Every fixture record by itself, and every episode with a memory after it: only together do they
+// have all the fields.
+std::vector<ReadByBoth> ReadFixtures() {
+  static std::deque<std::string>& payloads = *new std::deque<std::string>;
+  std::vector<const Known*> memories;
+  std::vector<ReadByBoth> read;
   for (const Known& known : KnownOfFixtures()) {
-    ASSERT_TRUE(FoldOne(decoder, known).ok());
-    for (const auto& [name, swap] : swaps) {
-      Memory memory = Converted(known);
-      swap(memory);
-      noticed[name] += compat::MemoryDigest(memory, {}) != decoder.digest();
+    const AuditPayload alone{known.type, AsBytes(known.payload)};
+    read.push_back(ReadPayloads({&alone, 1}));
+    if (known.type == 2) memories.push_back(&known);
+  }
+  for (const Known& known : KnownOfFixtures()) {
+    if (known.type != 1) continue;
+    payloads.push_back(WithIdOf(known, *memories[payloads.size() % memories.size()]));
+    const AuditPayload both[] = {{1, AsBytes(known.payload)}, {2, AsBytes(payloads.back())}};
+    read.push_back(ReadPayloads(both));
+  }
+  return read;
+}
+
+// What one decoder made of a record, and the digest by the other one.
+template <typename Record>
+struct Judged {
+  Record record;
+  Sha256Digest digest_of_other;
+};
+
+template <typename Record, typename T>
+using Fields = std::vector<std::pair<const char*, T* (*)(Record&)>>;
+
+// With any two of `fields` swapped no record that has different values there keeps the digest that
+// the other decoder has for it, and every pair has such a record.
+template <typename Record, typename T>
+void ExpectEverySwapIsNoticed(std::vector<Judged<Record>>& judged,
+                              const Fields<Record, T>& fields) {
+  for (size_t i = 0; i < fields.size(); ++i) {
+    for (size_t j = i + 1; j < fields.size(); ++j) {
+      size_t different = 0, unnoticed = 0;
+      for (auto& [record, digest_of_other] : judged) {
+        T* a = fields[i].second(record);
+        T* b = fields[j].second(record);
+        if (a == nullptr || b == nullptr || IsSame(*a, *b)) continue;
+        ++different;
+        std::swap(*a, *b);
+        unnoticed += DigestOf(record) == digest_of_other;
+        std::swap(*a, *b);
+      }
+      const std::string pair = std::string(fields[i].first) + "/" + fields[j].first;
+      EXPECT_GT(different, 0u) << "no record tells them apart: " << pair;
+      EXPECT_EQ(unnoticed, 0u) << "can be swapped without anyone noticing: " << pair;
     }
   }
-  for (const auto& [name, swap] : swaps) {
-    // activation == encoding in every episode by rule, so only type-2 records tell them apart.
-    EXPECT_GT(noticed[name], 0) << name << " can be swapped without anyone noticing";
+}
+
+// The converter's decoder with any two fields of one type swapped must not agree with the audit
+// decoder: else that pair could be confused unnoticed.
+TEST(AuditDecoder, ASwapOfAnyTwoFieldsInTheConverterIsNoticed) {
+  using engine::DecayFunction;
+  using engine::EmbeddingProvenance;
+  using engine::Memory;
+  using engine::TextFields;
+  std::vector<Judged<Memory>> judged;
+  for (const ReadByBoth& read : ReadFixtures()) {
+    judged.push_back({read.converted, DigestOf(read.audited)});
   }
+  auto expect_noticed = [&]<typename T>(const Fields<Memory, T>& fields) {
+    ExpectEverySwapIsNoticed<Memory, T>(judged, fields);
+  };
+  expect_noticed(Fields<Memory, engine::Timestamp>{{"when", At<&Memory::when>},
+                                                   {"last_recall", At<&Memory::last_recall>},
+                                                   {"last_access", At<&Memory::last_access>},
+                                                   {"created_at", At<&Memory::created_at>}});
+  expect_noticed(
+      Fields<Memory, float>{{"activation", At<&Memory::activation>},
+                            {"encoding", At<&Memory::confidence_encoding>},
+                            {"vividness", At<&Memory::confidence_vividness>},
+                            {"reliability", At<&Memory::confidence_reliability>},
+                            {"decay_rate", At<&Memory::decay_rate>},
+                            {"quality_score", InProvenance<&EmbeddingProvenance::quality_score>},
+                            {"decay a", InDecay<&DecayFunction::a>},
+                            {"decay b", InDecay<&DecayFunction::b>}});
+  expect_noticed(
+      Fields<Memory, uint64_t>{{"access_count", At<&Memory::access_count>},
+                               {"dimension", InProvenance<&EmbeddingProvenance::dimension>},
+                               {"created_at_s", InProvenance<&EmbeddingProvenance::created_at_s>},
+                               {"decay n", InDecay<&DecayFunction::n>}});
+  expect_noticed(Fields<Memory, std::string>{
+      {"id", InText<&TextFields::id>},
+      {"content", InText<&TextFields::content>},
+      {"where", InText<&TextFields::where>},
+      {"model_name", InProvenance<&EmbeddingProvenance::model_name>},
+      {"model_version", InProvenance<&EmbeddingProvenance::model_version>},
+      {"language", InProvenance<&EmbeddingProvenance::language>}});
+  expect_noticed(Fields<Memory, engine::MetadataMap>{
+      {"metadata", InText<&TextFields::metadata>},
+      {"provenance.metadata", InProvenance<&EmbeddingProvenance::metadata>}});
+}
+
+// The other way round. Floats are bits here, of one type with the count of recalls.
+TEST(AuditDecoder, ASwapOfAnyTwoFieldsInTheAuditDecoderIsNoticed) {
+  std::vector<Judged<AuditRecord>> judged;
+  for (const ReadByBoth& read : ReadFixtures()) {
+    judged.push_back({read.audited, DigestOf(read.converted)});
+  }
+  auto expect_noticed = [&]<typename T>(const Fields<AuditRecord, T>& fields) {
+    ExpectEverySwapIsNoticed<AuditRecord, T>(judged, fields);
+  };
+  expect_noticed(Fields<AuditRecord, AuditTime>{{"when", At<&AuditRecord::when>},
+                                                {"last_recall", At<&AuditRecord::last_recall>},
+                                                {"last_access", At<&AuditRecord::last_access>},
+                                                {"created_at", At<&AuditRecord::created_at>}});
+  expect_noticed(
+      Fields<AuditRecord, uint32_t>{{"activation", At<&AuditRecord::activation_bits>},
+                                    {"encoding", At<&AuditRecord::encoding_bits>},
+                                    {"vividness", At<&AuditRecord::vividness_bits>},
+                                    {"reliability", At<&AuditRecord::reliability_bits>},
+                                    {"decay_rate", At<&AuditRecord::decay_rate_bits>},
+                                    {"quality", InProvenance<&AuditProvenance::quality_bits>},
+                                    {"decay a", InDecay<&AuditDecay::a_bits>},
+                                    {"decay b", InDecay<&AuditDecay::b_bits>},
+                                    {"recall_count", At<&AuditRecord::recall_count>}});
+  expect_noticed(
+      Fields<AuditRecord, uint64_t>{{"access_count", At<&AuditRecord::access_count>},
+                                    {"dimension", InProvenance<&AuditProvenance::dimension>},
+                                    {"created_at_s", InProvenance<&AuditProvenance::created_at_s>},
+                                    {"decay n", InDecay<&AuditDecay::n>}});
+  expect_noticed(Fields<AuditRecord, std::string_view>{
+      {"id", At<&AuditRecord::id>},
+      {"content", At<&AuditRecord::content>},
+      {"where", At<&AuditRecord::where>},
+      {"model_name", InProvenance<&AuditProvenance::model_name>},
+      {"model_version", InProvenance<&AuditProvenance::model_version>},
+      {"language", InProvenance<&AuditProvenance::language>}});
+  expect_noticed(Fields<AuditRecord, AuditMap>{
+      {"metadata", At<&AuditRecord::metadata>},
+      {"provenance.metadata", InProvenance<&AuditProvenance::metadata>}});
+}
+
+// A decay function taken for one of another kind, its parameters as they were.
+TEST(AuditDecoder, AKindOfDecayTakenForAnotherIsNoticed) {
+  using engine::DecayKind;
+  AuditDecoder decoder;
+  std::set<DecayKind> seen;
+  for (const Known& known : KnownOfFixtures()) {
+    engine::Memory memory = Converted(known);
+    if (!memory.decay_function) continue;
+    ASSERT_TRUE(FoldOne(decoder, known).ok());
+    const DecayKind kind = memory.decay_function->kind;
+    seen.insert(kind);
+    for (DecayKind other : {DecayKind::kExponential, DecayKind::kPowerLaw, DecayKind::kTwoComponent,
+                            DecayKind::kHybrid}) {
+      memory.decay_function->kind = other;
+      EXPECT_EQ(compat::MemoryDigest(memory, {}) == decoder.digest(), other == kind);
+    }
+  }
+  EXPECT_EQ(seen.size(), 4u);
 }
 
 TEST(AuditDecoder, ATruncatedPayloadIsUndecodableUnlessItIsAnOlderLayout) {
