@@ -14,7 +14,8 @@ namespace engram::cli {
 namespace {
 
 constexpr char kCommonFlags[] =
-    "\nFlags of every command: --data-root, --space, --json, --quiet, --log-level, --log-io "
+    "\nFlags of every command: --data-root, --space, --json, --quiet, --log-level, --log-io, "
+    "--plugin "
     "(engram --help).";
 
 // All values that the parser fills.
@@ -86,6 +87,11 @@ class Grammar {
     CheckValuesFollow(arguments);
     std::reverse(arguments.begin(), arguments.end());
     app_.parse(std::move(arguments));
+    if (flags_.global.all_spaces &&
+        (app_.got_subcommand("memory") || app_.got_subcommand("inspect"))) {
+      throw CLI::ValidationError("--all-spaces",
+                                 "this command works on one space: name it with --space");
+    }
   }
   int Exit(const CLI::ParseError& error) { return app_.exit(error); }
   const Flags& flags() const { return flags_; }
@@ -430,6 +436,7 @@ int UsageError(const std::vector<std::string>& words, const CLI::ParseError& err
     message = "\"" + word + "\" is not a command";
   }
   std::replace(message.begin(), message.end(), '\n', ' ');
+  if (message.ends_with(": ")) message += "more words behind -- than the command takes";
   // CLI11 says "A subcommand is required" of a misspelt one too.
   if (error.get_name() == "RequiredError" && message.find("subcommand") != std::string::npos) {
     message = "no such command, or none given:";

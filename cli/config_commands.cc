@@ -236,16 +236,24 @@ Report WithType(Report report) {
   return report;
 }
 
-// nullopt if no server answers, or it would hide the value.
-std::optional<Report> AskServer(Session& session, const ConfigFlags& flags) {
+// nullopt if no server runs, or it would hide the value. The error of one that runs and is silent:
+// what this invocation would start with need not be what it has.
+Result<std::optional<Report>> AskServer(Session& session, const ConfigFlags& flags) {
+  std::optional<Report> none;
   const KeyInfo* key = server::FindKey(flags.key);
-  if (key == nullptr || key->secret) return std::nullopt;
+  if (key == nullptr || key->secret) return none;
   const auto link = ServerLink::Open(session, flags.server);
-  if (!link.ok() || !(*link)->running()) return std::nullopt;
+  if (!link.ok() || !(*link)->running()) return none;
   auto report = (*link)->Setting(flags.key);
-  if (!report.ok()) return std::nullopt;
+  const StatusCode code = report.status().code();
+  if (code == StatusCode::kBusy || code == StatusCode::kIo) {
+    return Status(code, "the running server, process " + std::to_string((*link)->process()->pid()) +
+                            ", does not say its value: " + report.status().message())
+        .WithHint("see `engram status`; `engram config list` shows what a new server would have");
+  }
+  if (!report.ok()) return none;
   (*report)["ok"] = true;
-  return std::move(*report);
+  return std::optional<Report>(std::move(*report));
 }
 
 // Every value that the running server shows.
@@ -299,7 +307,9 @@ Result<Report> ListValues(Session& session, const ConfigFlags& flags) {
 
 int ConfigGet(Session& session, const ConfigFlags& flags) {
   Console& console = session.console();
-  if (const auto report = AskServer(session, flags)) {
+  const auto asked = AskServer(session, flags);
+  if (!asked.ok()) return console.Fail(asked.status());
+  if (const auto& report = *asked) {
     return PrintValue(console, WithType(*report), (*report)["value"].get<std::string>());
   }
   auto config = ConfigSet::Load(ConfigInputs(session, flags.server));
@@ -330,7 +340,9 @@ int ConfigList(Session& session, const ConfigFlags& flags) {
 
 int ConfigPath(Session& session, const ConfigFlags& flags) {
   Console& console = session.console();
-  auto path = OwnFile(session, flags.server);
+  const auto link = ServerLink::Open(session, flags.server);
+  auto path =
+      link.ok() ? FileToChange(session, **link, flags.server) : OwnFile(session, flags.server);
   if (!path.ok()) return console.Fail(path.status());
   const bool exists = Exists(FileSystem::Posix(), *path);
   return PrintValue(console, {{"ok", true}, {"path", *path}, {"exists", exists}}, *path);

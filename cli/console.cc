@@ -49,12 +49,12 @@ int Console::FailUsage(const Status& error) {
 
 void Console::ReportError(const Status& error, std::string_view extra) {
   if (error.os_errno() == EPIPE) return;  // the reader left: it does not want to hear of it
-  if (!options_.json) {
+  const auto tell = [&error] {
     IgnoreError(WriteAll(STDERR_FILENO,
                          "engram: " + error.message() + "\n        hint: " + HintOf(error) + "\n"),
                 "stderr is the last resort");
-    return;
-  }
+  };
+  if (!options_.json) return tell();
   std::string text;
   ObjectText object(&text);
   object.Bool("ok", false);
@@ -65,7 +65,7 @@ void Console::ReportError(const Status& error, std::string_view extra) {
   inner.Close();
   if (!extra.empty()) text.append(",").append(extra.substr(0, extra.size() - 1));
   object.Close();
-  IgnoreError(Write(text + "\n"), "stdout is gone, the exit code still tells");
+  if (!Write(text + "\n").ok()) tell();  // stdout takes nothing
 }
 
 std::string HintOf(const Status& error) {

@@ -119,7 +119,7 @@ int FinishList(Session& session, const MemoryReadFlags& flags, const Status& sca
   stream->Flush();
   if (!stream->status().ok()) return console.Fail(stream->status());
   if (!scanned.ok()) return one_object ? kExitFailed : console.Fail(scanned);
-  if (!flags.jsonl) console.Say(WithThousands(count) + " memories");
+  if (!flags.jsonl) console.Say(WithThousands(count) + (count == 1 ? " memory" : " memories"));
   return kExitDone;
 }
 

@@ -58,7 +58,7 @@ int StatusWithoutServer(Session& session, const Status& why) {
   if (!blocks.ok() || (*blocks)["spaces"].empty()) {
     return why.code() == StatusCode::kNotFound ? MigrateStatus(session) : console.Fail(why);
   }
-  Report report = {{"ok", true}, {"source", "control block"}};
+  Report report = {{"ok", true}, {"source", "control block"}, {"reason", why.message()}};
   report["spaces"] = (*blocks)["spaces"];
   return PrintReport(console, report, StatusText);
 }
@@ -225,8 +225,6 @@ int MigrationResume(Session& session) {
 int MigrationThrottle(Session& session, std::optional<uint64_t> rate_limit) {
   constexpr char kCommand[] = "migrate-dual throttle";
   if (rate_limit) return Change(session, kCommand, {{"rate_limit", *rate_limit}});
-  auto link = RequireServer(session, kCommand);
-  if (!link.ok()) return session.console().Fail(link.status());
   return session.console().FailUsage(Status::InvalidArgument(
       "--rate-limit is missing", "say how many nodes a second, 0 for no limit"));
 }

@@ -22,13 +22,14 @@ std::string Fixed1(double value) {
   return text;
 }
 
-// Indexing a source counts bytes, everything else nodes.
+// Indexing a source counts bytes, compaction the rows of all tables, everything else nodes.
 bool CountsBytes(const engram_se_progress& p) { return ToView(p.phase) == "index"; }
+bool CountsRows(const engram_se_progress& p) { return ToView(p.phase) == "compact"; }
 
 std::string RateText(const engram_se_progress& p) {
   const double rate = std::max(0.0, p.rate_per_second);
   if (CountsBytes(p)) return Fixed1(rate / kMebibyte) + " MB/sec";
-  return WithThousands(static_cast<uint64_t>(rate)) + " nodes/sec";
+  return WithThousands(static_cast<uint64_t>(rate)) + (CountsRows(p) ? " rows/sec" : " nodes/sec");
 }
 
 std::string EtaText(const engram_se_progress& p) {
@@ -105,7 +106,7 @@ void ProgressView::StartPhase(const engram_se_progress& progress) {
   line_time_ns_ = 0;
   if (progress.total != 0 && !total_told_ && !CountsBytes(progress)) {
     total_told_ = true;
-    Line("Total nodes: " + WithThousands(progress.total));
+    Line((CountsRows(progress) ? "Total rows: " : "Total nodes: ") + WithThousands(progress.total));
     if (style_.batch_size != 0) {
       Line("Batch size: " + WithThousands(style_.batch_size) +
            " | Memory budget: " + std::to_string(style_.memory_budget_mb) + " MB | Rate limit: " +

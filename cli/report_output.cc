@@ -25,11 +25,13 @@ Report Reason(const Report& report) {
   }
   const auto inner = report.find("verification");
   const Report& verification = inner != report.end() ? *inner : report;
-  return {{"code", "MISMATCH"},
-          {"message", "verification found differences, the first is " + FirstFinding(verification)},
-          {"hint",
-           "engram verify --full --json lists all of them; restore the named records from a backup "
-           "or ingest their source into a new space"}};
+  return {
+      {"code", "MISMATCH"},
+      {"message", "verification found differences, the first is " + FirstFinding(verification)},
+      {"hint",
+       "engram verify --full --json lists all of them; restore the named records from a backup, "
+       "ingest their source into a new space, or see what `engram space salvage --dry-run` would "
+       "keep"}};
 }
 
 // What is not ok says why in `error`, as every other failure does.

@@ -340,7 +340,10 @@ std::string CompactText(const Report& report) {
 
 std::string StatusText(const Report& report) {
   const std::string knobs = KnobsText(At(report, "knobs"));
-  const std::string head = knobs.empty() ? "" : "migrator: " + knobs + "\n";
+  std::string head = knobs.empty() ? "" : "migrator: " + knobs + "\n";
+  if (At(report, "source") == Report("control block")) {
+    head = "no server answers (" + Number(report, "reason") + "); the last numbers it left:\n";
+  }
   const auto one = [&](const Report& space) { return MigrationText(space, knobs.empty()); };
   const Report& spaces = At(report, "spaces");
   if (!spaces.is_array() || spaces.size() <= kSpacesInFullMax) return head + PerSpace(report, one);

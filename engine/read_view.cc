@@ -272,6 +272,17 @@ Result<std::optional<RangeSum>> ReadViewImpl::Range(uint64_t range) {
 }
 
 Result<std::optional<std::string>> ReadViewImpl::Meta(std::string_view name) {
+  // Keys that were given above LMDB's rows are counted by the memtables; the newest has them all.
+  const bool is_node = name == kMetaNextNodeKey;
+  if (is_node || name == kMetaNextVectorKey) {
+    const MemtableSpan tables = reader_.state().tables;
+    for (auto table = tables.rbegin(); table != tables.rend(); ++table) {
+      if ((*table)->empty()) continue;
+      std::string next;
+      PutLe(&next, is_node ? (*table)->next_node_key() : (*table)->next_vector_key());
+      return std::optional<std::string>(std::move(next));
+    }
+  }
   ENGRAM_ASSIGN_OR_RETURN(std::optional<Bytes> body,
                           reader_.GetChecked(Table::kMeta, AsBytes(name)));
   if (!body) return std::optional<std::string>();

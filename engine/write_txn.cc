@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "engine/internal/read_view.h"
 #include "engine/internal/store_impl.h"
+#include "wal/log_format.h"
 
 namespace engram::engine {
 namespace {
@@ -465,6 +466,12 @@ Result<Lsn> WriteTxnImpl::Stage() {
   append.wait = options_.wait;
   ChangeSet changes;
   std::string payload = builder_.Finish(next_node_key_, next_vector_key_, &changes);
+  if (payload.size() > wal::kPayloadSizeBytesMax) {
+    return Status::InvalidArgument("a write of " + std::to_string(payload.size()) +
+                                       " bytes, at most " +
+                                       std::to_string(wal::kPayloadSizeBytesMax) + " are taken",
+                                   "shorten the text or the metadata of the record");
+  }
   ENGRAM_ASSIGN_OR_RETURN(Lsn lsn, store_->StageChanges(std::move(payload), changes, append));
   ENGRAM_CHECK(lsn == lsn_);
   store_->SetNextKeys(next_node_key_, next_vector_key_);

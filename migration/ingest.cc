@@ -67,7 +67,7 @@ class IngestJob {
     if (status.code() == StatusCode::kFull && store_ != nullptr) return FullMidway(status);
     if (!status.ok()) return status;
     ENGRAM_TRY(Digest());
-    if (options_.dry_run) PredictSeconds();
+    PredictSeconds();
     if (store_ != nullptr && store_->mode() == engine::Mode::kFinalized) {
       ENGRAM_TRY(RefuseFinalized());
     }

@@ -1,5 +1,7 @@
 #include "migration/ingest_writer.h"
 
+#include <algorithm>
+
 #include "engine/rows.h"
 
 namespace engram::migration {
@@ -28,8 +30,10 @@ Status IngestWriter::Write(IngestBatch& batch) {
                              " of " + std::to_string(plan_.work.size()) + " records");
   }
   if (store_ != nullptr) {
-    if (txn_ && hooks_.waits && hooks_.waits()) ENGRAM_TRY(CommitPending(CheckpointIsDue()));
-    if (hooks_.throttle) ENGRAM_TRY(hooks_.throttle(batch.items.size()));
+    if (const uint64_t changes = ChangesOf(batch); changes > 0) {
+      if (txn_ && hooks_.waits && hooks_.waits()) ENGRAM_TRY(CommitPending(CheckpointIsDue()));
+      if (hooks_.throttle) ENGRAM_TRY(hooks_.throttle(changes));
+    }
     ENGRAM_TRY(Begin());
     ENGRAM_TRY(batch.all_new && exclusive_ ? WriteNew(batch) : WriteOneByOne(batch));
   }
@@ -40,6 +44,14 @@ Status IngestWriter::Write(IngestBatch& batch) {
   }
   if (hooks_.progress) hooks_.progress("ingest", done_, plan_.work.size());
   return Status::Ok();
+}
+
+// What is in already costs the store nothing, and a resumed run passes it without waiting.
+uint64_t IngestWriter::ChangesOf(const IngestBatch& batch) {
+  return static_cast<uint64_t>(
+      std::count_if(batch.items.begin(), batch.items.end(), [](const IngestItem& item) {
+        return item.action != IngestAction::kUnchanged && item.action != IngestAction::kKeepLocal;
+      }));
 }
 
 Status IngestWriter::Begin() {
@@ -171,7 +183,11 @@ void IngestWriter::Count(const IngestBatch& batch) {
   }
 }
 
-Status IngestWriter::Commit() { return store_ != nullptr && txn_ ? CommitPending(true) : Status(); }
+Status IngestWriter::Commit() {
+  if (store_ == nullptr || (txn_ == nullptr && since_checkpoint_ == 0)) return Status::Ok();
+  ENGRAM_TRY(Begin());
+  return CommitPending(true);
+}
 
 Status IngestWriter::CommitPending(bool sync) {
   std::string receipt;

@@ -42,6 +42,7 @@ class IngestWriter {
   Status Commit();
 
  private:
+  static uint64_t ChangesOf(const IngestBatch& batch);
   Status Begin();
   Status WriteNew(IngestBatch& batch);
   Status WriteOneByOne(IngestBatch& batch);

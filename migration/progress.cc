@@ -14,13 +14,13 @@ ProgressMeter::ProgressMeter(Clock& clock, const std::function<void(const Progre
   progress_.space = std::move(space);
 }
 
-void ProgressMeter::Begin(std::string phase, uint64_t total) {
+void ProgressMeter::Begin(std::string phase, uint64_t total, uint64_t done) {
   progress_.phase = std::move(phase);
   progress_.total = total;
-  done_.store(0, std::memory_order_relaxed);
+  done_.store(done, std::memory_order_relaxed);
   window_.clear();
   const uint64_t now = clock_.MonotonicNs();
-  window_.push_back({now, 0});
+  window_.push_back({now, done});
   Report(now);
 }
 

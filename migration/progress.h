@@ -20,7 +20,8 @@ class ProgressMeter {
                 MemoryBudget* budget, std::string space);
 
   // On the job's thread.
-  void Begin(std::string phase, uint64_t total);
+  // `done`: by an earlier run.
+  void Begin(std::string phase, uint64_t total, uint64_t done = 0);
   void SetTotal(uint64_t total) { progress_.total = total; }
   void CheckpointWritten(std::string time, uint64_t nodes);
   void Poll();  // calls back if a tenth of a second has passed

@@ -72,7 +72,11 @@ Result<json> MigrationStatus(const JobContext& context, const std::string& space
                  {"lsn", digests.lsn.value},
                  {"unfinished_sources", unfinished},
                  {"checkpoint", nullptr}};
-  if (checkpoint.ok()) {
+  const Status same =
+      checkpoint.ok() ? CheckSameStore(*checkpoint, store->Info().store_uuid, space) : Status::Ok();
+  if (!same.ok()) {
+    report["checkpoint"] = {{"path", path}, {"error", same.message()}};
+  } else if (checkpoint.ok()) {
     report["checkpoint"] = {
         {"path", path}, {"position", checkpoint->position}, {"nodes", checkpoint->nodes}};
   } else if (checkpoint.status().code() != StatusCode::kNotFound) {

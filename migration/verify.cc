@@ -65,10 +65,7 @@ class Verifier {
     report_.digests.lsn = claims_.lsn;
     if (!report_.sampled) {
       ENGRAM_TRY(CheckTables());
-      // What the log holds and the tables do not have yet is above the counters in the tables.
-      if (store_.Info().overlay_size_bytes == 0) {
-        ENGRAM_TRY(internal::CheckKeyCounters(*views_.front(), &report_));
-      }
+      ENGRAM_TRY(internal::CheckKeyCounters(*views_.front(), &report_));
       CompareSums();
       CompareCounts();
     }

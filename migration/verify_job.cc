@@ -15,7 +15,8 @@ Result<nlohmann::json> Verify(const JobContext& context, const VerifyOptions& op
 Result<nlohmann::json> VerifyOpen(const JobContext& context, engine::Store& store,
                                   const VerifyOptions& options) {
   const uint64_t begun_ns = context.environment.clock.MonotonicNs();
-  ProgressMeter meter(context.environment.clock, context.progress, nullptr, store.space());
+  MemoryBudget memory(context.environment.fs, 0);  // shown; there is no bound to keep
+  ProgressMeter meter(context.environment.clock, context.progress, &memory, store.space());
   VerifyRun run;
   run.sample = options.sample;
   run.meter = &meter;

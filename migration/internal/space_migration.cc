@@ -225,6 +225,8 @@ Status SpaceMigration::ContinueJob() {
   if (!job.has_value() || job->id != checkpoint.job_id || !Active(job->state)) return Status::Ok();
   job_ = *job;
   resumed_ = true;
+  resumed_nodes_ = checkpoint.nodes;
+  meter_.CheckpointWritten(TimeText(checkpoint.time_s), checkpoint.nodes);
   return Status::Ok();
 }
 
@@ -245,7 +247,7 @@ IngestHooks SpaceMigration::HooksOfIngest() {
   };
   hooks.waits = [this] { return throttle_.rate() != 0 || throttle_.paused(); };
   hooks.checkpoint = [this](uint64_t records_done, const Sha256Digest&) {
-    return SaveCheckpoint(CoverageLedger(), records_done);
+    return SaveCheckpoint(CoverageLedger(), std::max(records_done, resumed_nodes_));
   };
   hooks.committing = [this](engine::BulkTxn& txn, uint64_t converted) {
     job_.counters.converted += converted;
@@ -254,7 +256,9 @@ IngestHooks SpaceMigration::HooksOfIngest() {
   hooks.accepted = [this](const std::vector<SourceExtent>& extents) -> Status {
     ENGRAM_TRY(BeginJob());
     extents_ = extents;
-    return SaveCheckpoint(CoverageLedger(), 0);
+    ENGRAM_ASSIGN_OR_RETURN(auto view, store_->View());
+    ENGRAM_ASSIGN_OR_RETURN(const CoverageLedger receipts, ReadReceipts(*view));
+    return SaveCheckpoint(receipts, resumed_nodes_);
   };
   hooks.cancel = context_.cancel;
   return hooks;
@@ -324,7 +328,7 @@ Status SpaceMigration::Convert() {
                            [this](const Job& job, const CoverageLedger& receipts) {
                              return SaveCheckpoint(receipts, job.counters.found);
                            }};
-  meter_.Begin("convert", counts_.records - std::min(counts_.records, job_.counters.found));
+  meter_.Begin("convert", counts_.records, std::min(counts_.records, job_.counters.found));
   Status converted = ConvertHistory(*store_, options, hooks, &job_);
   if (converted.code() == StatusCode::kFull) {
     // The device filled up after the check: what it still takes.

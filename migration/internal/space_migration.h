@@ -88,6 +88,7 @@ class SpaceMigration {
   std::unique_ptr<AuditLog> audit_;
   Job job_;
   bool resumed_ = false;
+  uint64_t resumed_nodes_ = 0;  // of the checkpoint that it goes on from
   bool begun_ = false;
   std::vector<SourceExtent> extents_;
   bool created_ = false;                       // there was no store before

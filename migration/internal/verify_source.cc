@@ -267,7 +267,7 @@ Status VerifyAgainstSource(const engine::Environment& environment, engine::Store
     SourceIndex::Options options;
     options.cancel = check.cancel;
     ENGRAM_ASSIGN_OR_RETURN(const auto index, SourceIndex::Build(environment.fs, space, options));
-    if (check.meter != nullptr) check.meter->Begin("verify", index->found());
+    if (check.meter != nullptr) check.meter->Begin("source", index->found());
     ENGRAM_TRY(CheckAll(store, *index, check, report));
     if (check.meter != nullptr) check.meter->End();
   }

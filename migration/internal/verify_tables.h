@@ -23,7 +23,7 @@ struct LinkSums {
 // Both directions hold the same links.
 Status CheckLinks(engine::ReadView& view, LinkSums* sums, VerifyReport* report);
 
-// The counters of keys given against the keys of all rows. REQUIRES: nothing waits to be applied
+// The counters of keys given against the keys of all rows.
 Status CheckKeyCounters(engine::ReadView& view, VerifyReport* report);
 
 }  // namespace engram::migration::internal

@@ -50,6 +50,12 @@ class Discovery {
     skipped_.push_back(PathText(relative) + ": " + std::string(reason));
   }
 
+  // What is listed and is not there: a link to a disk that is not mounted.
+  void SkipIfGone(const std::string& relative) {
+    if (fs_.Stat(Full(relative)).status().code() != StatusCode::kNotFound) return;
+    Skip(relative, "a link to a directory that is not there");
+  }
+
   // Appends the log files of one `wal` directory: archives by path bytes, then live files.
   Status AddWalDirectory(const std::string& relative, std::vector<SourceFile>* out) {
     ENGRAM_ASSIGN_OR_RETURN(std::vector<DirectoryEntry> entries, fs_.List(Full(relative)));
@@ -140,10 +146,19 @@ using SpaceFiles = std::map<std::string, std::vector<SourceFile>>;
 Status AddSpaceDirectories(Discovery& discovery, FileSystem& fs,
                            const std::vector<DirectoryEntry>& entries, SpaceFiles* spaces) {
   for (const DirectoryEntry& entry : entries) {
-    if (!entry.is_directory) continue;
-    std::string wal = Discovery::Below(entry.name, std::string(kWalDirectory));
     Result<SpaceId> space = SpaceId::Parse(entry.name);
+    if (!entry.is_directory) {
+      if (space.ok()) discovery.SkipIfGone(entry.name);
+      continue;
+    }
+    std::string wal = Discovery::Below(entry.name, std::string(kWalDirectory));
     Result<FileInfo> info = fs.Stat(discovery.Full(wal));
+    if (info.status().code() == StatusCode::kNotFound) {
+      ENGRAM_ASSIGN_OR_RETURN(const auto below, fs.List(discovery.Full(entry.name)));
+      for (const DirectoryEntry& found : below) {
+        if (found.name == kWalDirectory) discovery.SkipIfGone(wal);
+      }
+    }
     if (!info.ok() && info.status().code() != StatusCode::kNotFound) {
       if (space.ok()) return info.status();
       discovery.Skip(entry.name, info.status().message());

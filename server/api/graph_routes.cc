@@ -149,6 +149,9 @@ class GraphRoutes {
       const auto removed = space->space->RemoveEdge(from, to);
       if (!removed.ok()) return StatusResponse(removed.status());
       if (!*removed) {
+        const auto known = space->space->Contains(to);
+        if (!known.ok()) return StatusResponse(known.status());
+        if (space->arriving && !*known) return NotHereYet(to);
         return ErrorResponse(404, "RESOURCE_NOT_FOUND",
                              "No edge from '" + Shown(from) + "' to '" + Shown(to) + "'.",
                              "GET /api/v1/memories/{id}/edges lists the edges.");

@@ -19,7 +19,12 @@ Refusal SyntaxRefusal(std::string what) {
 Refusal SyntaxRefusal(simdjson::error_code error) {
   if (error == simdjson::UTF8_ERROR) return SyntaxRefusal("a text in it is not valid UTF-8");
   if (error == simdjson::EMPTY) return SyntaxRefusal("it is empty");
-  return SyntaxRefusal(std::string("near its text: ") + simdjson::error_message(error));
+  if (error == simdjson::INCOMPLETE_ARRAY_OR_OBJECT || error == simdjson::TRAILING_CONTENT) {
+    return SyntaxRefusal("its object does not end where the body ends");
+  }
+  std::string what = simdjson::error_message(error);
+  while (what.ends_with('.')) what.pop_back();
+  return SyntaxRefusal("near its text: " + std::move(what));
 }
 Refusal TooDeep() {
   return SyntaxRefusal("it is nested deeper than " + std::to_string(kJsonDepthMax) + " levels");

@@ -27,7 +27,8 @@ nlohmann::json ToJson(const SpaceMigration& space, const SchedulerKnobs& knobs) 
                          {"lag_lsn", space.lag_lsn},
                          {"lsn", space.lsn},
                          {"digest", TextOrNull(space.digest)},
-                         {"digest_matches", space.digest_matches},
+                         {"digest_matches", space.is_judged() ? nlohmann::json(space.digest_matches)
+                                                              : nlohmann::json(nullptr)},
                          {"online_step", TextOrNull(space.online_step)},
                          {"error", TextOrNull(space.error)}};
   json["source"] = space.source ? ToJson(*space.source) : nlohmann::json(nullptr);

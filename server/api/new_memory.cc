@@ -165,7 +165,7 @@ Refused TakeKept(const MemoryBody& body, NewMemory* out) {
   if (body.why) keep(kWhyKey, *body.why);
   if (body.how) keep(kHowKey, *body.how);
   if (body.emotional_valence) keep(kValenceKey, NumberText(*body.emotional_valence));
-  if (body.importance) keep(kImportanceKey, NumberText(*body.importance));
+  if (body.importance) keep(kImportanceKey, NumberText(std::clamp(*body.importance, 0.0f, 1.0f)));
   return std::nullopt;
 }
 

@@ -39,8 +39,16 @@ Refused QueryFloat(const Request& request, std::string_view name, float* out) {
 Refused QueryBool(const Request& request, std::string_view name, bool* out) {
   const auto text = request.Query(name);
   if (!text) return std::nullopt;
-  if (*text != "true" && *text != "false") return Unreadable(name, *text, "true or false");
-  *out = *text == "true";
+  *out = *text == "true" || *text == "1";
+  if (!*out && *text != "false" && *text != "0") return Unreadable(name, *text, "true or false");
+  return std::nullopt;
+}
+
+Refused QueryView(const Request& request, bool* is_dual) {
+  const auto text = request.Query("view");
+  if (!text) return std::nullopt;
+  if (*text != "memory" && *text != "dual") return Unreadable("view", *text, "memory or dual");
+  *is_dual = *text == "dual";
   return std::nullopt;
 }
 

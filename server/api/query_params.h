@@ -14,7 +14,9 @@ namespace engram::server {
 
 Refused QueryUnsigned(const Request& request, std::string_view name, uint64_t* out);
 Refused QueryFloat(const Request& request, std::string_view name, float* out);
-Refused QueryBool(const Request& request, std::string_view name, bool* out);  // true, false
+Refused QueryBool(const Request& request, std::string_view name, bool* out);  // true, false, 1, 0
+// view: memory or dual.
+Refused QueryView(const Request& request, bool* is_dual);
 // A JSON array of 768 numbers; 400 INVALID_MEMORY_INPUT for another one.
 Refused QueryEmbedding(const Request& request, std::optional<Vector>* out);
 

@@ -1,7 +1,6 @@
 // Whole records in the exact form of the command line: what `engram memory`, `engram space` and
 // `engram verify` use beside a running server. One line is one JSON object.
 #include <algorithm>
-#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "base/coding.h"
@@ -12,6 +11,7 @@
 #include "server/api/context.h"
 #include "server/api/control_body.h"
 #include "server/api/migration_text.h"
+#include "server/api/query_params.h"
 #include "server/api/space_choice.h"
 #include "server/http/error_response.h"
 
@@ -28,28 +28,26 @@ struct Page {
   plugin::ScanOptions scan;
 };
 
-bool IsSet(const Request& request, std::string_view name) {
-  const auto text = request.Query(name);
-  return text && (*text == "1" || *text == "true");
+Refused ReadStyle(const Request& request, plugin::MemoryStyle* out) {
+  bool exact = false;
+  if (auto refused = QueryBool(request, "exact", &exact)) return refused;
+  if (exact) out->floats = FloatStyle::kExact;
+  if (auto refused = QueryBool(request, "embeddings", &out->embeddings)) return refused;
+  return QueryView(request, &out->dual_view);
 }
 
-plugin::MemoryStyle StyleOf(const Request& request) {
-  return {.floats = IsSet(request, "exact") ? FloatStyle::kExact : FloatStyle::kDecimal,
-          .dual_view = request.Query("view").value_or("memory") == "dual",
-          .embeddings = IsSet(request, "embeddings")};
-}
-
-Page PageOf(const Request& request) {
-  Page page{StyleOf(request), {}};
-  page.scan.embeddings = page.style.embeddings;
-  page.scan.limit = kPageRecordsMax;
-  if (const auto after = request.Query("after")) page.scan.after = std::string(*after);
-  if (const auto limit = request.Query("limit")) {
-    uint64_t wanted = 0;
-    std::from_chars(limit->data(), limit->data() + limit->size(), wanted);
-    if (wanted > 0) page.scan.limit = std::min(wanted, kPageRecordsMax);
+Refused ReadPage(const Request& request, Page* out) {
+  if (auto refused = ReadStyle(request, &out->style)) return refused;
+  out->scan.embeddings = out->style.embeddings;
+  out->scan.limit = kPageRecordsMax;
+  if (const auto after = request.Query("after")) out->scan.after = std::string(*after);
+  if (auto refused = QueryUnsigned(request, "limit", &out->scan.limit)) return refused;
+  if (out->scan.limit == 0) {
+    return BadRequest("Query parameter 'limit' is '0', expected a whole number of at least 1.",
+                      "Leave 'limit' out for " + std::to_string(kPageRecordsMax) + " at once.");
   }
-  return page;
+  out->scan.limit = std::min(out->scan.limit, kPageRecordsMax);
+  return std::nullopt;
 }
 
 // The space that header or query name, or why there is none to work on.
@@ -73,7 +71,8 @@ Response Lines(std::string body) {
 Response ListRecords(const ApiContext& context, const Request& request) {
   const auto space = Existing(context, request);
   if (!space) return space.error();
-  const Page page = PageOf(request);
+  Page page;
+  if (auto refused = ReadPage(request, &page)) return ToResponse(*refused);
   std::string body;
   const Status scanned = (*space)->space->Scan(page.scan, [&](const engram_se_memory& memory) {
     plugin::AppendMemoryJson(memory, page.style, &body);
@@ -86,7 +85,8 @@ Response ListRecords(const ApiContext& context, const Request& request) {
 Response GetRecord(const ApiContext& context, const Request& request) {
   const auto space = Existing(context, request);
   if (!space) return space.error();
-  const plugin::MemoryStyle style = StyleOf(request);
+  plugin::MemoryStyle style{.floats = FloatStyle::kDecimal};
+  if (auto refused = ReadStyle(request, &style)) return ToResponse(*refused);
   const bool arriving = (*space)->arriving;
   std::string body;
   const Status found = (*space)->space->Retrieve(request.PathParam("id"), style.embeddings,

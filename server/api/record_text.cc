@@ -22,7 +22,8 @@ void AppendKeptText(const engram_se_memory& memory, std::string_view key, std::s
 void AppendKeptNumber(const engram_se_memory& memory, std::string_view key, std::string_view name,
                       ObjectText* object) {
   const auto text = Metadata(memory, key);
-  if (text && ParseFloat(*text)) *object->Key(name) += *text;
+  const auto number = ParseFloat(text.value_or(""));
+  if (number) AppendFloat(*number, object->Key(name));
 }
 
 void AppendKept(const engram_se_memory& memory, ObjectText* object) {
@@ -37,14 +38,7 @@ void AppendKept(const engram_se_memory& memory, ObjectText* object) {
 }  // namespace
 
 Refused ReadStyle(const Request& request, RecordStyle* out) {
-  if (const auto view = request.Query("view")) {
-    if (*view != "memory" && *view != "dual") {
-      return BadRequest(
-          "Query parameter 'view' is '" + Shown(*view) + "', expected memory or dual.",
-          "Use ?view=dual to see the node, or leave 'view' out.");
-    }
-    out->dual_view = *view == "dual";
-  }
+  if (auto refused = QueryView(request, &out->dual_view)) return refused;
   return QueryBool(request, "include_embeddings", &out->embeddings);
 }
 

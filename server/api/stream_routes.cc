@@ -197,7 +197,10 @@ void AddStreamRoutes(const ApiContext& context, Router* router) {
     router->Add({Method::kGet, pattern, Execution::kInline, Guard::kRead, std::move(handler)});
   };
   const auto feed = std::make_shared<MigrationFeed>(context.scheduler, context.clock);
-  add("/api/v1/stream/migration", [context, feed](const Request& request) {
+  const auto add_control = [&](const char* pattern, Handler handler) {
+    router->Add({Method::kGet, pattern, Execution::kInline, Guard::kControl, std::move(handler)});
+  };
+  add_control("/api/v1/stream/migration", [context, feed](const Request& request) {
     auto space = NamedSpace(request);
     if (!space) return ToResponse(space.error());
     if (*space) return Streaming(std::make_shared<SpaceMigrationStream>(context, **space));

@@ -18,7 +18,9 @@ bool KeyMatches(const AccessRules& rules, const Request& request) {
   if (rules.api_key.empty()) return true;
   const auto header = request.Header("Authorization");
   if (!header || !EqualsIgnoringCase(header->substr(0, kBearer.size()), kBearer)) return false;
-  return SecretEquals(header->substr(kBearer.size()), rules.api_key);
+  std::string_view presented = header->substr(kBearer.size());
+  while (presented.starts_with(' ')) presented.remove_prefix(1);  // RFC 9110 allows several
+  return SecretEquals(presented, rules.api_key);
 }
 
 bool IsOwnOrigin(const AccessRules& rules, std::string_view local_origin, std::string_view origin) {

@@ -312,7 +312,7 @@ void SpaceFamilies::AddMigration(MigrationScheduler& scheduler, Families* famili
       families->Gauge("engram_upstream_undecodable_records", Number(space.source->quarantined),
                       labels);
     }
-    if (space.digest_matches || space.phase == "failed") {
+    if (space.is_judged()) {
       families->Gauge("engram_digest_match", space.digest_matches ? 1 : 0, labels);
     }
   }

@@ -37,8 +37,9 @@ struct SpaceMigration {
       throttle_reason;         // "", "paused", "rate limit", "foreground p99", "memory budget", ...
   std::string throttle_since;  // RFC 3339, "" if not throttled
   std::string digest;          // 64 hex digits
-  bool digest_matches = false;  // of the last verification
+  bool digest_matches = false;  // of the last verification, if there was one
   uint64_t lsn = 0;             // what the figures are true at
+  bool is_judged() const { return digest_matches || phase == "failed"; }
   std::string online_step;  // of a guided migration: "write_new", "verify", "shadow", ...; else ""
   std::string error;        // of phase "failed", and of the last step that did not work
   std::optional<SourceFindings> source;  // of what upstream left, once it was read

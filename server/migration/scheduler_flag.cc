@@ -309,7 +309,13 @@ Status Scheduler::MigrateOnline(const std::optional<std::string>& space) {
     ENGRAM_TRY(online_.Set(std::move(guided)));
     for (const std::string& name : names) {
       SpaceEntry& entry = entries_[name];
-      if (entry.online.active) continue;
+      if (entry.online.active) {
+        // Asked again: what failed before is tried now, and is no answer to this.
+        if (!entry.online.retry.failing()) continue;
+        entry.online.retry.Reset();
+        entry.error.clear();
+        continue;
+      }
       DropMigrator(entry);
       entry.online = {};
       entry.online.active = true;

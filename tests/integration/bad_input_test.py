@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 import unittest
 
 import harness
@@ -72,6 +73,30 @@ class CheckpointTest(BadInputTest):
         self.goes_on()
         status = self.run_json("migrate-dual", "status")["spaces"][0]
         self.assertEqual(status["unfinished_sources"], [])
+
+    def test_resuming_again_and_again_with_a_rate_limit_comes_to_the_end(self):
+        nodes = []
+        for _ in range(20):
+            process = subprocess.Popen(
+                [harness.BINARIES / "engram", *self.resume, "--data-root", self.root, "--quiet",
+                 "--rate-limit=1500", "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            time.sleep(0.7)
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=60)
+            if process.returncode == 0:
+                break
+            status = self.run_json("migrate-dual", "status")["spaces"][0]
+            nodes.append(status["checkpoint"]["nodes"])
+        self.assertEqual(process.returncode, 0, nodes)
+        self.assertEqual(nodes[:2], sorted(nodes[:2]))  # later ones are of the conversion
+        self.assertTrue(self.run_json("verify", "--source", self.source)["ok"])
+
+    def test_a_status_does_not_show_the_checkpoint_of_another_store(self):
+        other = self.folder / "other"
+        self.interrupted(other)
+        shutil.copy(other / "default" / "dual" / "migration" / "checkpoint.bin", self.checkpoint)
+        status = self.run_json("migrate-dual", "status")["spaces"][0]
+        self.assertIn("another store", status["checkpoint"]["error"])
 
     def log(self):
         return next(self.source.glob("default/wal/*.log"))

@@ -70,6 +70,9 @@ class UsageTest(harness.StoreTest):
                           ["migrate-dual", "--source", "--all-spaces"],
                           ["migrate-dual", "--source", "--dry-run", "--quiet"],
                           ["memory", "list", "--after", "--limit=3"],
+                          ["memory", "list", "--all-spaces"],
+                          ["inspect", "store", "/", "--all-spaces"],
+                          ["migrate-dual", "throttle"],
                           ["migrate-dual", "--mode", "online", "--source", "/"]):
             self.refused(*arguments, *(root if arguments else []), code=2)
 
@@ -107,6 +110,17 @@ class UsageTest(harness.StoreTest):
         done = subprocess.run([harness.BINARIES / "engram", "memory", "get", "a"],
                               cwd=self.folder, capture_output=True)
         self.assertEqual(done.returncode, 0)
+
+    def test_an_answer_that_cannot_be_written_is_said_on_stderr(self):
+        self.run_ok("memory", "put", "--jsonl", "-", stdin=LINE)
+        for arguments in (["space", "list"], ["verify"], ["memory", "get", "a"],
+                          ["migrate-dual", "status"]):
+            with open("/dev/full", "wb") as full:
+                done = subprocess.run([harness.BINARIES / "engram", *arguments, "--json",
+                                       "--data-root", self.root], stdout=full,
+                                      stderr=subprocess.PIPE, text=True)
+            self.assertEqual(done.returncode, 1, arguments)
+            self.assertIn("engram: ", done.stderr)
 
     def test_what_is_not_there_is_said_so_and_nothing_is_created(self):
         for arguments in (["memory", "list"], ["memory", "get", "a"], ["memory", "delete", "a"],
@@ -218,8 +232,8 @@ class UsageTest(harness.StoreTest):
         self.assertEqual([p.wait(60) for p in many], [0] * 4)
 
     def test_commands_for_the_server_say_that_they_need_it(self):
-        for command in ("pause", "resume", "throttle"):
-            error = self.refused("migrate-dual", command, say="needs the running server")
+        for command in (["pause"], ["resume"], ["throttle", "--rate-limit", "5"]):
+            error = self.refused("migrate-dual", *command, say="needs the running server")
             self.assertEqual(error["code"], "FAILED_PRECONDITION")
         self.refused("migrate-dual", "--mode", "online", say="needs the running server")
 

@@ -324,6 +324,16 @@ class HostileTest(RecordsTest):
         self.assertIn("Upper: ", report["skipped"][0])
         self.assertIn(f"{LOG}: lies beside the spaces", report["skipped"][1])
 
+    def test_a_space_behind_a_link_to_nowhere_is_told(self):
+        self.lay(f"default/wal/{LOG}", LOGS["plain"])
+        (self.source / "on-a-disk").mkdir()
+        (self.source / "on-a-disk" / "wal").symlink_to("/mnt/that-is-not-mounted")
+        (self.source / "whole-space").symlink_to("/mnt/that-is-not-mounted-either")
+        report = self.run_json("migrate-dual", "--source", self.source)
+        self.assertEqual([s["space"] for s in report["spaces"]], ["default"])
+        self.assertEqual([text.split(":")[0] for text in report["skipped"]],
+                         ["on-a-disk/wal", "whole-space"])
+
     def test_names_that_are_no_text(self):
         raw = os.fsencode(self.source) + b"/\xfe\xff"
         os.mkdir(raw)

@@ -10,7 +10,7 @@ import threading
 import time
 import unittest
 
-from harness import BINARIES, StoreTest
+from harness import BINARIES, SCALE, StoreTest
 from server_process import Client, Server, free_port
 
 EMBEDDING = [0.1] * 768
@@ -260,7 +260,7 @@ class BadInput(HttpTest):
             for path in ["/api/v1/admin/config", "/api/v1/admin/config/server.http_port",
                          "/api/v1/admin/features", "/api/v1/admin/migration",
                          "/api/v1/admin/memories", "/api/v1/admin/memories/x",
-                         "/api/v1/admin/space"]:
+                         "/api/v1/admin/space", "/api/v1/stream/migration"]:
                 answer = self.ask(request("GET", path, b"", header))
                 self.assertEqual(answer[0], 403, path)
                 self.assertNotIn("access-control-allow-origin", answer[1])
@@ -314,7 +314,8 @@ class HostileClients(HttpTest):
                 wire.send(request("GET", "/api/v1/memories?tier=all&limit=64&include_embeddings=true") * 50)
             time.sleep(1)
             self.expect_alive()
-            self.assertLess(self.rss_mib() - before, 20 * 16 + 64)
+            if SCALE != "sanitizer":  # which keeps what was freed
+                self.assertLess(self.rss_mib() - before, 20 * 16 + 64)
 
     def test_a_thousand_idle_connections(self):
         self.expect_alive()
@@ -361,6 +362,8 @@ class Keys(HttpTest):
             self.assertEqual(self.ask(request("GET", path))[0], 200)
         self.assertEqual(self.ask(request("GET", "/api/v1/memories", b"",
                                           "Authorization: Bearer first-key"))[0], 200)
+        self.assertEqual(self.ask(request("GET", "/api/v1/memories", b"",
+                                          "Authorization: bearer   first-key"))[0], 200)
 
     def test_a_new_key_counts_after_sighup(self):
         self.server.config.write_text('[server]\napi_key = "second-key"\n')

@@ -58,6 +58,30 @@ class VerifyTest : public MigrationTest {
   }
 };
 
+// What was written and not applied when the verification began may be applied while it runs.
+TEST_F(VerifyTest, WritesThatAreAppliedMeanwhileAreNoMismatch) {
+  auto store = Open();
+  auto backend = compat::MemoryBackend::Make(*store, {});
+  testing::RecordGenerator random(6);
+  for (int i = 0; i < 20; ++i) {
+    engine::Memory memory;
+    memory.text.id = "late-" + std::to_string(i);
+    engine::Embedding embedding;
+    random.FillEmbedding(&embedding);
+    ASSERT_TRUE(backend->Put(memory, embedding).ok());
+    const std::function<void(const Progress&)> apply = [&](const Progress&) {
+      ExpectOk(store->Drain({.sync = false}));
+    };
+    ProgressMeter meter(Clock::System(), apply, nullptr, "default");
+    VerifyRun run;
+    run.meter = &meter;
+    auto report = VerifyStore(*store, run);
+    ASSERT_TRUE(report.ok()) << report.status().ToString();
+    ASSERT_TRUE(report->ok()) << report->ToJson("default").dump(1);
+  }
+  ExpectOk(store->Close());
+}
+
 TEST_F(VerifyTest, AChangedFloatOfAnEmbeddingIsFoundThoughItsChecksumIsRight) {
   Faults().Edit(Table::kEmbeddings, Key(7), [](std::string* row) { (*row)[8 + 100] ^= 1; });
   const auto found = Mismatches("embedding_sha256");

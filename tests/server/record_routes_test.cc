@@ -144,6 +144,18 @@ TEST_F(RecordRoutesTest, ReadsNeverMakeASpace) {
   EXPECT_TRUE(spaces_->Names()->empty());
 }
 
+TEST_F(RecordRoutesTest, QueryParametersThatCannotBeReadAreRefused) {
+  ASSERT_EQ(Put(Line("a")).status, 200);
+  for (const char* query :
+       {"limit=abc", "limit=-1", "limit=0", "limit=", "view=x", "exact=maybe", "embeddings=2"}) {
+    const Answer refused = Get(std::string(kRoute) + "?" + query);
+    EXPECT_EQ(refused.status, 400) << query;
+    EXPECT_EQ(refused.body["error"]["code"], "BAD_REQUEST") << query;
+  }
+  EXPECT_EQ(Get(std::string(kRoute) + "/a?view=x").status, 400);
+  EXPECT_EQ(Get(std::string(kRoute) + "/a?view=dual&exact=1&embeddings=true").status, 200);
+}
+
 TEST_F(RecordRoutesTest, StatisticsAndVerificationAgree) {
   ASSERT_EQ(Put(Line("a") + Line("b")).status, 200);
   const Json stats = Get("/api/v1/admin/space").body;

@@ -626,11 +626,20 @@ int main(int argc, char** argv) {
                  "percent of the records that delete an earlier id")
       ->check(CLI::Range(0, 99));
   app.add_option("--layouts", options.layouts, "E0,E1,E2,E3,M: drawn for each record")
-      ->delimiter(',');
+      ->delimiter(',')
+      ->check(CLI::IsMember({"E0", "E1", "E2", "E3", "M"}));
   app.add_option("--damage", options.damage, "none, torn, flips or all: one file per kind")
       ->check(CLI::IsMember({"none", "torn", "flips", "all"}));
   app.add_option("--manifest", options.manifest, "every record, as the fixtures' manifests");
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  if (options.versions_percent + options.deletes_percent > 99) {
+    std::cerr << "upstream_log_gen: --versions and --deletes together may be at most 99\n";
+    return 2;
+  }
   engram::tools::Generate(options);
   return 0;
 }
