@@ -314,7 +314,7 @@ class LoadTest(StoreTest):
         self.assertTrue(self.run_json("verify", "--full")["ok"])
 
     def test_nothing_is_lost_and_nobody_notices(self):
-        seconds = scaled(10, 60, 10)
+        seconds = scaled(60, 60, 10)
         seed = random.randrange(10**6)
         server = Server(self.folder, self.root)
         self.addCleanup(server.close)

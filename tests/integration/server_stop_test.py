@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """A server that is stopped while it is busy with itself."""
+import os
 import time
 import unittest
 
@@ -29,6 +30,11 @@ class Stop(StoreTest):
             while len(list(self.root.glob("space-*/dual/STORE"))) < len(names):
                 self.assertLess(time.monotonic(), deadline, server.tail())
                 time.sleep(0.1)
+            for name in names[::8]:
+                server.put("one", "text", space=name)
+                self.assertEqual(server.get("one", f"?space={name}").status, 200)
+            threads = len(os.listdir(f"/proc/{server.process.pid}/task"))
+            self.assertLess(threads, 40, "with 400 spaces open")
             began = time.monotonic()
             self.assertEqual(server.stop(deadline=60), 0, server.tail())
             self.assertLess(time.monotonic() - began, 5, "with all of them open")
