@@ -102,6 +102,25 @@ class GoldenRows(unittest.TestCase):
         self.assertEqual(self.body("row-embedding.bin", 3084), struct.pack("<Q", 7) + EMBEDDING)
         self.assertEqual(self.body("row-checked.bin"), b"value")
 
+    def test_quarantine_rows(self):
+        def read(name):
+            with open(os.path.join(GOLDEN, name), "rb") as file:
+                return file.read()
+
+        def sealed(key, body):
+            return key + body + struct.pack("<I", crc32c(key + body))
+
+        reason = string("the digest changes")
+        self.assertEqual(read("row-quarantine-convert.bin"),
+                         sealed(b"convert|" + KEY, reason + read("row-old-head.bin")))
+        key = b"memory-1"
+        self.assertEqual(read("row-quarantine-salvage.bin"),
+                         sealed(b"salvage\x07" + key, string("memory-1") + b"raw bytes"))
+        key = b"k" * 490
+        self.assertEqual(read("row-quarantine-salvage-long-key.bin"),
+                         sealed(b"salvage\x07" + key[:448] + hashlib.sha256(key).digest(),
+                                struct.pack("<I", len(key)) + key + b"raw bytes"))
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -1,17 +1,22 @@
 // The rows and files of ingest and migration: every later version writes and reads these bytes.
-// docs/format/ingest.md, docs/format/checkpoint.md, docs/online-migration.md.
+// docs/format/ingest.md, docs/format/checkpoint.md, docs/format/store.md, docs/online-migration.md.
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 
 #include "migration/checkpoint.h"
 #include "migration/coverage.h"
 #include "migration/ingest_writer.h"
+#include "migration/internal/salvage_rows.h"
 #include "migration/job.h"
 #include "migration/online/progress_row.h"
+#include "migration/quarantine.h"
+#include "migration/snapshot.h"
 #include "migration/source_registry.h"
 #include "migration/source_stamps.h"
 #include "tests/migration/manual_clock.h"
+#include "tests/migration/migration_fixture.h"
 #include "tests/testing/golden.h"
 #include "tests/testing/temp_dir.h"
 
@@ -64,6 +69,82 @@ TEST(GoldenRows, AQuarantinedSourceRecord) {
   record.reason = "not decodable";
   EncodeQuarantineRow(AsBytes(key), "default/wal/wal-1.log", record, AsBytes("raw bytes"), &row);
   ExpectGolden("row-quarantine-source.bin", key + row);
+}
+
+// Rows that only a store writes.
+class GoldenRowsOfAStore : public MigrationTest {};
+
+TEST_F(GoldenRowsOfAStore, TheReceiptOfAnIngest) {
+  MigrateOptions options;
+  options.source = ENGRAM_SOURCE_DIR "/tests/fixtures/plain/data";
+  MigrateOnce(options);
+  auto store = Open(engine::Access::kReadOnly);
+  ASSERT_NE(store, nullptr);
+  const auto row = (*store->View())->Meta("source.1.receipt");
+  ASSERT_TRUE(row.ok() && row->has_value());
+  ExpectGolden("row-source-receipt-1.bin", **row);
+}
+
+TEST_F(GoldenRowsOfAStore, ARecordKeptBackFromTheConversion) {
+  PutOld(1);
+  auto store = Open();
+  ASSERT_NE(store, nullptr);
+  const std::string head = ReadGolden("row-old-head.bin");
+  const std::string head_key = engine::EncodeU64Key(42);
+  const std::string key = "convert|" + head_key;
+  auto txn = store->BeginBulk();
+  ASSERT_TRUE(txn.ok());
+  ExpectOk((*txn)->PutRow(engine::Table::kOldHeads, AsBytes(head_key), AsBytes(head)));
+  const auto kept = QuarantineRecord(**txn, {NodeKey{42}, "the digest changes", head});
+  ASSERT_TRUE(kept.ok() && *kept);
+  const auto row = (*txn)->GetRow(engine::Table::kQuarantine, AsBytes(key));
+  ASSERT_TRUE(row.ok() && row->has_value());
+  ExpectGolden("row-quarantine-convert.bin", key + **row);
+  const std::string golden = ReadGolden("row-quarantine-convert.bin").substr(key.size());
+  ExpectOk((*txn)->PutRow(engine::Table::kQuarantine, AsBytes(key), AsBytes(golden)));
+  ExpectOk((*txn)->Commit({.sync = false}));
+  const auto read = QuarantinedRecords(**store->View());
+  ASSERT_TRUE(read.ok()) << read.status().ToString();
+  EXPECT_THAT(*read, ::testing::ElementsAre(::testing::Pair(42u, head)));
+}
+
+TEST_F(GoldenRowsOfAStore, TheDescriptionOfASnapshot) {
+  testing::ManualClock clock;
+  JobContext context{.environment = {.clock = clock},
+                     .data_root = context_.data_root,
+                     .log = context_.log,
+                     .map_size_bytes = context_.map_size_bytes,
+                     .progress = {}};
+  std::filesystem::create_directories(context_.data_root + "/default");
+  std::filesystem::copy(testing::GoldenPath("store-v1"), DualDirectory(context, "default"),
+                        std::filesystem::copy_options::recursive);
+  auto store = Open();
+  ASSERT_NE(store, nullptr);
+  const auto taken = TakeSnapshot(context, *store, "migration-1");
+  ASSERT_TRUE(taken.ok()) << taken.status().ToString();
+  const std::string path = taken->path + "/snapshot.json";
+  std::ifstream in(path, std::ios::binary);
+  ExpectGolden("snapshot-1.json", {std::istreambuf_iterator<char>(in), {}});
+  std::ofstream(path, std::ios::binary) << ReadGolden("snapshot-1.json");
+  const auto read = NewestSnapshot(context, "default");
+  ASSERT_TRUE(read.ok() && read->has_value()) << read.status().ToString();
+  EXPECT_EQ((*read)->ToJson(), taken->ToJson());
+  EXPECT_EQ((*read)->store_uuid, store->Info().store_uuid);
+}
+
+TEST(GoldenRows, ARowThatSalvageTookOut) {
+  const std::string long_key(490, 'k');
+  for (const auto& [file, key] :
+       {std::pair<const char*, std::string>{"row-quarantine-salvage.bin", "memory-1"},
+        {"row-quarantine-salvage-long-key.bin", long_key}}) {
+    internal::SalvagePlan plan;
+    internal::SalvageRows(&plan).SetAside(engine::Table::kIds, AsBytes(key), AsBytes("raw bytes"));
+    std::string kept;
+    for (const auto& [at, row] : plan.rows) {
+      if (at.first == engine::Table::kQuarantine) kept = at.second + row.value();
+    }
+    ExpectGolden(file, kept);
+  }
 }
 
 TEST(GoldenRows, AJob) {
