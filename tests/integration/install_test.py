@@ -30,18 +30,23 @@ int main(int argc, char **argv) {
 class InstallTest(harness.StoreTest):
     def setUp(self):
         super().setUp()
+        self.need("cmake")
         self.prefix = self.folder / "prefix"
         done = subprocess.run(["cmake", "--install", BUILD, "--prefix", self.prefix],
                               capture_output=True, text=True)
-        if "is not built" in done.stderr or "cannot find" in done.stderr:
-            self.skipTest(done.stderr)
         self.assertEqual(done.returncode, 0, done.stderr)
+
+    def need(self, *tools):
+        missing = [tool for tool in tools if shutil.which(tool) is None]
+        if missing:
+            self.skipTest(f"not installed here: {', '.join(missing)}")
 
     def files(self):
         return sorted(p.relative_to(self.prefix).as_posix() for p in self.prefix.rglob("*")
                       if p.is_file())
 
     def test_the_tree_holds_what_it_promises_and_nothing_else(self):
+        self.need("readelf")
         library = next(f for f in self.files() if f.endswith("libengram_dual.so"))
         folder = library.rpartition("/")[0]
         self.assertEqual(self.files(), sorted([
@@ -67,6 +72,7 @@ class InstallTest(harness.StoreTest):
             self.assertEqual(done.returncode, 0, done.stderr)
 
     def test_pkg_config_finds_header_and_plugin_for_a_host_in_c(self):
+        self.need("pkg-config", "cc", "readelf")
         pc = next(self.prefix.rglob("*.pc"))
         env = dict(os.environ, PKG_CONFIG_PATH=str(pc.parent))
 
