@@ -18,27 +18,40 @@ std::string SnapshotsPath(const JobContext& context, const std::string& space) {
   return JoinPath(DualDirectory(context, space), "snapshots");
 }
 
-Result<SnapshotInfo> ReadDescription(FileSystem& fs, const std::string& path) {
-  const std::string file = JoinPath(path, kDescription);
-  ENGRAM_ASSIGN_OR_RETURN(const std::string text, ReadFile(fs, file, kDescriptionSizeBytesMax));
-  const json parsed = json::parse(text, nullptr, false);
-  const auto damaged = [&](const std::string& what) {
-    return Status::Corruption(file + ": " + what, "this snapshot cannot be restored");
-  };
-  if (!parsed.is_object()) return damaged("it is not a JSON object");
+// Throws what nlohmann throws for a value of another type.
+Result<SnapshotInfo> FromJson(const json& parsed, const std::string& file) {
   if (parsed.value("version", 0) != kVersion) {
     return Status::Unsupported(file + " has another version than " + std::to_string(kVersion),
                                "use the version of engram that took the snapshot");
   }
   SnapshotInfo info;
-  info.path = path;
   info.name = parsed.value("name", "");
   info.lsn.value = parsed.value("lsn", uint64_t{0});
   info.digest = parsed.value("digest", "");
   info.taken_at = parsed.value("taken_at", "");
   ENGRAM_ASSIGN_OR_RETURN(info.store_uuid, Uuid::Parse(parsed.value("store_uuid", "")));
-  if (!ParseSha256Hex(info.digest).ok()) return damaged("its digest is not one");
+  ENGRAM_TRY(ParseSha256Hex(info.digest).status());
   return info;
+}
+
+Result<SnapshotInfo> ReadDescription(FileSystem& fs, const std::string& path) {
+  const std::string file = JoinPath(path, kDescription);
+  ENGRAM_ASSIGN_OR_RETURN(const std::string text, ReadFile(fs, file, kDescriptionSizeBytesMax));
+  const auto damaged = [&](const std::string& what) {
+    return Status::Corruption(file + ": " + what,
+                              "this snapshot cannot be restored; remove its folder to use another");
+  };
+  const json parsed = json::parse(text, nullptr, false);
+  if (!parsed.is_object()) return damaged("it is not a JSON object");
+  try {
+    auto info = FromJson(parsed, file);
+    if (info.status().code() == StatusCode::kUnsupported) return info;
+    if (!info.ok()) return damaged(info.status().message());
+    info->path = path;
+    return info;
+  } catch (const json::exception& error) {
+    return damaged(error.what());
+  }
 }
 
 }  // namespace
