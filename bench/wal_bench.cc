@@ -60,7 +60,8 @@ wal::LogOptions LargeSegments(LogIo io) {
   return options;
 }
 
-std::unique_ptr<wal::Log> OpenLog(const std::string& directory, const wal::LogOptions& log_options) {
+std::unique_ptr<wal::Log> OpenLog(const std::string& directory,
+                                  const wal::LogOptions& log_options) {
   wal::Log::OpenOptions options;
   options.directory = directory + "/log";
   options.store_uuid.bytes[0] = 1;
