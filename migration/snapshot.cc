@@ -10,7 +10,7 @@ using nlohmann::json;
 
 constexpr const char* kDescription = "snapshot.json";
 constexpr const char* kTemporary = ".tmp";
-constexpr int kVersion = 1;
+constexpr uint64_t kVersion = 1;
 constexpr uint64_t kDescriptionSizeBytesMax = 1u << 20;
 constexpr uint64_t kSnapshotMarginBytes = 16u << 20;
 
@@ -20,13 +20,21 @@ std::string SnapshotsPath(const JobContext& context, const std::string& space) {
 
 // Throws what nlohmann throws for a value of another type.
 Result<SnapshotInfo> FromJson(const json& parsed, const std::string& file) {
-  if (parsed.value("version", 0) != kVersion) {
+  const auto version = parsed.find("version");
+  if (version == parsed.end() || !version->is_number_unsigned()) {
+    return Status::Corruption("its version is no whole number");
+  }
+  if (version->get<uint64_t>() != kVersion) {
     return Status::Unsupported(file + " has another version than " + std::to_string(kVersion),
                                "use the version of engram that took the snapshot");
   }
+  const auto lsn = parsed.find("lsn");
+  if (lsn == parsed.end() || !lsn->is_number_unsigned()) {
+    return Status::Corruption("its lsn is no whole number");
+  }
   SnapshotInfo info;
   info.name = parsed.value("name", "");
-  info.lsn.value = parsed.value("lsn", uint64_t{0});
+  info.lsn.value = lsn->get<uint64_t>();
   info.digest = parsed.value("digest", "");
   info.taken_at = parsed.value("taken_at", "");
   ENGRAM_ASSIGN_OR_RETURN(info.store_uuid, Uuid::Parse(parsed.value("store_uuid", "")));

@@ -130,8 +130,9 @@ TEST_F(GoldenRowsOfAStore, TheDescriptionOfASnapshot) {
   ASSERT_TRUE(read.ok() && read->has_value()) << read.status().ToString();
   EXPECT_EQ((*read)->ToJson(), taken->ToJson());
   EXPECT_EQ((*read)->store_uuid, store->Info().store_uuid);
-  for (const char* damaged : {"", "[]", "{\"version\": \"x\"}", "{\"version\": 1, \"lsn\": -1.5}",
-                              "{\"version\": 1, \"name\": 7}", "{\"version\": 1}"}) {
+  for (const char* damaged :
+       {"", "[]", "{\"version\": \"x\"}", "{\"version\": 1, \"lsn\": -1.5}", "{\"version\": 1e300}",
+        "{\"version\": 1, \"name\": 7}", "{\"version\": 1}"}) {
     std::ofstream(path, std::ios::binary) << damaged;
     const auto refused = NewestSnapshot(context, "default").status();
     EXPECT_EQ(refused.code(), StatusCode::kCorruption) << damaged;
