@@ -375,8 +375,9 @@ Status SpaceMigration::Finish() {
     ENGRAM_TRY(EnterState(JobState::kCutOver));
     ENGRAM_TRY(EnterState(store_->mode() == engine::Mode::kFinalized ? JobState::kFinalized
                                                                      : JobState::kRollbackWindow));
+  } else if (!options_.history_scan && verified_.ok()) {
+    ENGRAM_TRY(EnterState(JobState::kWriteNew));
   }
-  if (!options_.history_scan && verified_.ok()) ENGRAM_TRY(EnterState(JobState::kWriteNew));
   engine::Store::DrainOptions drain;
   drain.sync = true;
   ENGRAM_TRY(store_->Drain(drain));

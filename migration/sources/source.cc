@@ -50,10 +50,16 @@ class Discovery {
     skipped_.push_back(PathText(relative) + ": " + std::string(reason));
   }
 
-  // What is listed and is not there: a link to a disk that is not mounted.
-  void SkipIfGone(const std::string& relative) {
-    if (fs_.Stat(Full(relative)).status().code() != StatusCode::kNotFound) return;
+  // What is listed and not there: a link to a disk that is not mounted.
+  void SkipLink(const std::string& relative) {
     Skip(relative, "a link to a directory that is not there");
+  }
+  Status SkipLinkIn(const std::string& relative, std::string_view name) {
+    ENGRAM_ASSIGN_OR_RETURN(const auto entries, fs_.List(Full(relative)));
+    for (const DirectoryEntry& entry : entries) {
+      if (entry.name == name) SkipLink(Below(relative, entry.name));
+    }
+    return Status::Ok();
   }
 
   // Appends the log files of one `wal` directory: archives by path bytes, then live files.
@@ -148,20 +154,20 @@ Status AddSpaceDirectories(Discovery& discovery, FileSystem& fs,
   for (const DirectoryEntry& entry : entries) {
     Result<SpaceId> space = SpaceId::Parse(entry.name);
     if (!entry.is_directory) {
-      if (space.ok()) discovery.SkipIfGone(entry.name);
+      const Result<FileInfo> target = fs.Stat(discovery.Full(entry.name));
+      const bool gone = target.status().code() == StatusCode::kNotFound;
+      if (space.ok() && gone) discovery.SkipLink(entry.name);
       continue;
     }
     std::string wal = Discovery::Below(entry.name, std::string(kWalDirectory));
     Result<FileInfo> info = fs.Stat(discovery.Full(wal));
-    if (info.status().code() == StatusCode::kNotFound) {
-      ENGRAM_ASSIGN_OR_RETURN(const auto below, fs.List(discovery.Full(entry.name)));
-      for (const DirectoryEntry& found : below) {
-        if (found.name == kWalDirectory) discovery.SkipIfGone(wal);
-      }
+    Status looked = info.status();
+    if (looked.code() == StatusCode::kNotFound) {
+      looked = discovery.SkipLinkIn(entry.name, kWalDirectory);
     }
-    if (!info.ok() && info.status().code() != StatusCode::kNotFound) {
-      if (space.ok()) return info.status();
-      discovery.Skip(entry.name, info.status().message());
+    if (!looked.ok()) {
+      if (space.ok()) return looked;
+      discovery.Skip(entry.name, looked.message());
       continue;
     }
     if (!info.ok() || !info->is_directory) continue;
