@@ -193,14 +193,11 @@ Response Streaming(std::shared_ptr<EventSource> events) {
 }  // namespace
 
 void AddStreamRoutes(const ApiContext& context, Router* router) {
-  const auto add = [&](const char* pattern, Handler handler) {
-    router->Add({Method::kGet, pattern, Execution::kInline, Guard::kRead, std::move(handler)});
+  const auto add = [&](const char* pattern, Guard guard, Handler handler) {
+    router->Add({Method::kGet, pattern, Execution::kInline, guard, std::move(handler)});
   };
   const auto feed = std::make_shared<MigrationFeed>(context.scheduler, context.clock);
-  const auto add_control = [&](const char* pattern, Handler handler) {
-    router->Add({Method::kGet, pattern, Execution::kInline, Guard::kControl, std::move(handler)});
-  };
-  add_control("/api/v1/stream/migration", [context, feed](const Request& request) {
+  add("/api/v1/stream/migration", Guard::kControl, [context, feed](const Request& request) {
     auto space = NamedSpace(request);
     if (!space) return ToResponse(space.error());
     if (*space) return Streaming(std::make_shared<SpaceMigrationStream>(context, **space));
@@ -210,7 +207,7 @@ void AddStreamRoutes(const ApiContext& context, Router* router) {
   using Make = std::shared_ptr<EventSource> (*)(const ApiContext&, std::string space);
   const auto add_of_space = [&](const char* pattern, Make make) {
     const std::string default_space = context.config.config().memory_spaces.default_space;
-    add(pattern, [context, default_space, make](const Request& request) {
+    add(pattern, Guard::kRead, [context, default_space, make](const Request& request) {
       auto space = ChooseSpace(request, {}, default_space);
       if (!space) return ToResponse(space.error());
       return Streaming(make(context, std::move(*space)));

@@ -310,10 +310,11 @@ Status Scheduler::MigrateOnline(const std::optional<std::string>& space) {
     for (const std::string& name : names) {
       SpaceEntry& entry = entries_[name];
       if (entry.online.active) {
-        // Asked again: what failed before is tried now, and is no answer to this.
-        if (!entry.online.retry.failing()) continue;
-        entry.online.retry.Reset();
-        entry.error.clear();
+        if (entry.online.retry.failing()) {
+          // Asked again: what failed before is tried now, and is no answer to this.
+          entry.online.retry.Reset();
+          entry.error.clear();
+        }
         continue;
       }
       DropMigrator(entry);
