@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <condition_variable>
-#include <cstdlib>
 #include <filesystem>
 #include <mutex>
 #include <thread>
@@ -33,12 +32,6 @@ constexpr uint64_t kBytesPerIdRow = 100;
 // What a commit can be expected to write per second, for predictions.
 constexpr double kStoreBytesPerSecond = 600e6;
 
-std::string TemporaryDirectory(const IngestOptions& options) {
-  if (!options.index_directory.empty()) return options.index_directory;
-  const char* directory = std::getenv("TMPDIR");
-  return directory != nullptr && *directory != 0 ? directory : "/tmp";
-}
-
 class IngestJob {
  public:
   IngestJob(const engine::Environment& environment, engine::Store* store, const Source& source,
@@ -49,7 +42,6 @@ class IngestJob {
         space_(space),
         options_(options),
         hooks_(hooks),
-        temporary_directory_(TemporaryDirectory(options)),
         // A finalized store takes no old-format records: count what there would be, then refuse.
         counts_only_(options.dry_run || store->mode() == engine::Mode::kFinalized) {}
 
@@ -98,7 +90,6 @@ class IngestJob {
   const SourceSpace& space_;
   const IngestOptions& options_;
   const IngestHooks& hooks_;
-  const std::string temporary_directory_;
   const bool counts_only_;
 
   uint64_t started_ns_ = 0;
@@ -134,7 +125,6 @@ Status IngestJob::Index() {
   }
   const KnownSource* candidate = CandidateOf(known_, directory_, space_);
   SourceIndex::Options index;
-  index.directory = temporary_directory_;
   index.cancel = hooks_.cancel;
   if (hooks_.progress) {
     index.progress = [this](uint64_t done, uint64_t total) {
@@ -167,7 +157,7 @@ Status IngestJob::Match() {
 PlanOptions IngestJob::MakePlanOptions() {
   uint64_t rows = std::max<uint64_t>(10000, options_.memory_budget_bytes / 3 / kBytesPerIdRow);
   if (options_.served) rows = kServedCommitRecordsMax * 8;
-  PlanOptions options{environment_.fs, temporary_directory_, rows, hooks_.cancel, {}};
+  PlanOptions options{environment_.fs, rows, hooks_.cancel, {}};
   if (hooks_.progress) {
     options.progress = [this](uint64_t done, uint64_t total) {
       hooks_.progress("ids", done, total);

@@ -83,8 +83,6 @@ struct IngestOptions {
   // Of the same check: what follows the ingest of a record needs as well.
   uint64_t later_bytes_per_record = 0;
   uint64_t other_bytes = 0;  // what else goes there before it
-  // Where the index's unlinked temporary file is made; "" means $TMPDIR, else /tmp.
-  std::string index_directory;
 };
 
 // All are called on the thread that called Ingest, and may be empty.

@@ -94,7 +94,7 @@ Status ReserveKeys(BulkTxn& txn, IngestPlan* plan) {
 Status SortIds(const PlanOptions& options, const SourceIndex& index, IngestPlan* plan) {
   const uint64_t first = plan->work.size() - plan->fresh;
   auto& rows = plan->by_id;
-  ENGRAM_TRY(rows.Create(options.fs, options.temporary_directory));
+  ENGRAM_TRY(rows.Create(options.fs));
   ENGRAM_TRY(rows.Resize(plan->fresh));
   for (uint64_t i = 0; i < plan->fresh; ++i) rows[i] = first + i;
   auto id_of = [&](uint64_t work) { return index.id(plan->work[work].index_id); };
@@ -107,7 +107,7 @@ Status SortUuids(const PlanOptions& options, const SpaceId& space, const SourceI
                  IngestPlan* plan) {
   const uint64_t first = plan->work.size() - plan->fresh;
   auto& rows = plan->by_uuid;
-  ENGRAM_TRY(rows.Create(options.fs, options.temporary_directory));
+  ENGRAM_TRY(rows.Create(options.fs));
   ENGRAM_TRY(rows.Resize(plan->fresh));
   for (uint64_t i = 0; i < plan->fresh; ++i) {
     std::string_view id = index.id(plan->work[first + i].index_id);
@@ -122,7 +122,7 @@ Status SortUuids(const PlanOptions& options, const SpaceId& space, const SourceI
 
 Status MakePlan(const PlanOptions& options, engine::Store* store, bool for_writing,
                 SourceIndex* index, IngestPlan* plan) {
-  ENGRAM_TRY(plan->work.Create(options.fs, options.temporary_directory));
+  ENGRAM_TRY(plan->work.Create(options.fs));
   std::unique_ptr<ReadView> view;
   bool ask = false;
   if (store != nullptr) {

@@ -33,7 +33,6 @@ struct IngestPlan {
 
 struct PlanOptions {
   FileSystem& fs;
-  std::string temporary_directory;
   uint64_t commit_rows_max = 0;
   const std::atomic<bool>* cancel = nullptr;
   // Between two commits, when others may write: rows of the id tables entered, of how many.

@@ -116,13 +116,19 @@ Status RemoveTree(FileSystem& fs, const std::string& path) {
   return fs.RemoveDirectory(path);
 }
 
-Status CheckFreeSpace(FileSystem& fs, const std::string& path, uint64_t needed_bytes) {
-  std::string existing = path;
-  while (!Exists(fs, existing) && existing != "/" && existing != ".") {
-    const std::string parent = ParentPath(existing);
-    if (parent == existing || parent.empty()) break;
-    existing = parent;
+std::vector<std::string> MissingDirectories(FileSystem& fs, const std::string& path) {
+  std::vector<std::string> missing;
+  std::string at = path;
+  while (!Exists(fs, at) && ParentPath(at) != at) {
+    missing.push_back(at);
+    at = ParentPath(at);
   }
+  return missing;
+}
+
+Status CheckFreeSpace(FileSystem& fs, const std::string& path, uint64_t needed_bytes) {
+  const std::vector<std::string> missing = MissingDirectories(fs, path);
+  const std::string existing = missing.empty() ? path : ParentPath(missing.back());
   ENGRAM_ASSIGN_OR_RETURN(const DiskSpace space, fs.Space(existing));
   if (space.available_bytes >= needed_bytes) return Status::Ok();
   return Status::Full("not enough disk space: needs " + Mib(needed_bytes) + ", has " +

@@ -3,6 +3,7 @@
 #define ENGRAM_MIGRATION_SPACES_H_
 
 #include <string>
+#include <vector>
 
 #include "migration/migration.h"
 
@@ -20,6 +21,9 @@ Result<std::unique_ptr<engine::Store>> OpenSpaceWithSalvage(const JobContext& co
 
 // Removes a file, or a directory with all that is in it; OK if there is none.
 Status RemoveTree(FileSystem& fs, const std::string& path);
+
+// `path` and the directories above it that do not exist, innermost first.
+std::vector<std::string> MissingDirectories(FileSystem& fs, const std::string& path);
 
 // Fails with kFull, naming what is needed, what there is and where, unless `needed_bytes` fit on
 // the file system that holds (or will hold) `path`.

@@ -144,11 +144,7 @@ Status SpaceMigration::Open() {
   const bool may_create = source_.source != nullptr;
   created_ = may_create && !HasStore(context_, space_);
   if (created_) {
-    for (std::string path = ParentPath(directory_);
-         !path.empty() && path != "." && !Exists(context_.environment.fs, path);
-         path = ParentPath(path)) {
-      made_directories_.push_back(path);
-    }
+    made_directories_ = MissingDirectories(context_.environment.fs, ParentPath(directory_));
     // An empty store: its first log segment and a few pages.
     ENGRAM_TRY(CheckFreeSpace(context_.environment.fs, directory_,
                               context_.log.segment_size_bytes_min + (1u << 20)));

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "base/ids.h"
 
@@ -19,10 +20,11 @@ MappedBytes::~MappedBytes() {
   if (data_ != nullptr) munmap(data_, capacity_bytes_);
 }
 
-Status MappedBytes::Create(FileSystem& fs, const std::string& directory) {
-  directory_ = directory;
+Status MappedBytes::Create(FileSystem& fs) {
+  const char* wanted = std::getenv("TMPDIR");
+  directory_ = wanted != nullptr && *wanted != 0 ? wanted : "/tmp";
   ENGRAM_ASSIGN_OR_RETURN(Uuid unique, Uuid::Random());
-  std::string path = JoinPath(directory, "index-" + unique.ToString() + ".tmp");
+  std::string path = JoinPath(directory_, "index-" + unique.ToString() + ".tmp");
   Result<std::unique_ptr<File>> file = fs.Open(path, OpenMode::kCreateExclusive);
   if (!file.ok()) {
     return file.status().WithHint("the index of the source needs a writable directory: set TMPDIR");

@@ -24,9 +24,9 @@ class MappedBytes {
   MappedBytes(const MappedBytes&) = delete;
   MappedBytes& operator=(const MappedBytes&) = delete;
 
-  // Makes the file in `directory` and unlinks it at once. On a file system without descriptors
-  // (simulated disk) plain memory is used.
-  Status Create(FileSystem& fs, const std::string& directory);
+  // Makes the file in $TMPDIR, else in /tmp, and unlinks it at once. On a file system without
+  // descriptors (simulated disk) plain memory is used.
+  Status Create(FileSystem& fs);
   // Grows to at least `size_bytes`; new bytes are zero. The data may move.
   Status Reserve(uint64_t size_bytes);
   uint8_t* data() { return data_; }
@@ -46,9 +46,7 @@ class MappedVector {
   static_assert(std::is_trivially_copyable_v<T>);
 
  public:
-  Status Create(FileSystem& fs, const std::string& directory) {
-    return bytes_.Create(fs, directory);
-  }
+  Status Create(FileSystem& fs) { return bytes_.Create(fs); }
   uint64_t size() const { return size_; }
   T& operator[](uint64_t i) { return reinterpret_cast<T*>(bytes_.data())[i]; }
   const T& operator[](uint64_t i) const { return reinterpret_cast<const T*>(bytes_.data())[i]; }

@@ -54,9 +54,9 @@ Status SourceIndex::Open(FileSystem& fs) {
     total_bytes_ += size;
     files_.push_back({std::move(*file), size});
   }
-  ENGRAM_TRY(ids_.Create(fs, options_.directory));
-  ENGRAM_TRY(texts_.Create(fs, options_.directory));
-  ENGRAM_TRY(versions_.Create(fs, options_.directory));
+  ENGRAM_TRY(ids_.Create(fs));
+  ENGRAM_TRY(texts_.Create(fs));
+  ENGRAM_TRY(versions_.Create(fs));
   ENGRAM_TRY(GrowIdTable());
   ENGRAM_TRY(GrowHeaderTable());
   counters_.files = files_.size();
@@ -218,10 +218,9 @@ namespace {
 
 // A new table of four times the size; `hash_of` gives the hash of the entry in a slot.
 template <typename HashOf>
-Status Rehash(FileSystem& fs, const std::string& directory,
-              std::unique_ptr<MappedVector<uint64_t>>* table, HashOf hash_of) {
+Status Rehash(FileSystem& fs, std::unique_ptr<MappedVector<uint64_t>>* table, HashOf hash_of) {
   auto grown = std::make_unique<MappedVector<uint64_t>>();
-  ENGRAM_TRY(grown->Create(fs, directory));
+  ENGRAM_TRY(grown->Create(fs));
   uint64_t old_size = *table ? (*table)->size() : 0;
   ENGRAM_TRY(grown->Resize(std::max<uint64_t>(1u << 12, 4 * old_size)));
   uint64_t mask = grown->size() - 1;
@@ -239,12 +238,11 @@ Status Rehash(FileSystem& fs, const std::string& directory,
 }  // namespace
 
 Status SourceIndex::GrowIdTable() {
-  return Rehash(*fs_, options_.directory, &id_table_, [this](uint64_t i) { return ids_[i].hash; });
+  return Rehash(*fs_, &id_table_, [this](uint64_t i) { return ids_[i].hash; });
 }
 
 Status SourceIndex::GrowHeaderTable() {
-  return Rehash(*fs_, options_.directory, &header_table_,
-                [this](uint64_t i) { return versions_[i].header_hash; });
+  return Rehash(*fs_, &header_table_, [this](uint64_t i) { return versions_[i].header_hash; });
 }
 
 std::string_view SourceIndex::id(uint64_t i) const {

@@ -44,7 +44,6 @@ struct QuarantinedRecord {
 class SourceIndex {
  public:
   struct Options {
-    std::string directory;  // of the temporary files
     // Path -> size up to which the file's hash is wanted too: what an earlier run has seen of it.
     std::map<std::string, uint64_t> known_sizes;
     std::function<void(uint64_t bytes_done, uint64_t bytes_total)> progress;

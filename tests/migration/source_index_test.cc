@@ -26,7 +26,6 @@ using ::testing::HasSubstr;
 std::unique_ptr<SourceIndex> Build(const SourceSpace& space,
                                    const SourceIndex::Options& extra = {}) {
   SourceIndex::Options options = extra;
-  options.directory = std::filesystem::temp_directory_path().string();
   auto index = SourceIndex::Build(FileSystem::Posix(), space, options);
   EXPECT_TRUE(index.ok()) << index.status().ToString();
   EXPECT_TRUE((*index)->WaitForHashes().ok());
