@@ -122,6 +122,21 @@ std::string CanonicalDirectory(const std::string& directory) {
   return error ? directory : path.string();
 }
 
+void KeepFilesOfStore(const std::vector<KnownSource>& known, SourceSpace* space) {
+  if (space->space == kUnnamedSpace) return;
+  std::set<std::string> ingested;
+  for (const KnownSource& source : known) {
+    for (const SourceExtent& extent : source.extents) ingested.insert(extent.path);
+  }
+  const auto& files = space->files;
+  const auto is_legacy = [](const SourceFile& file) { return file.is_legacy; };
+  const bool came_in = std::any_of(files.begin(), files.end(), [&](const SourceFile& file) {
+    return file.is_legacy && ingested.contains(file.relative_path);
+  });
+  if (came_in || std::all_of(files.begin(), files.end(), is_legacy)) return;
+  std::erase_if(space->files, is_legacy);
+}
+
 const KnownSource* CandidateOf(const std::vector<KnownSource>& known, const std::string& directory,
                                const SourceSpace& space) {
   std::set<std::string> paths;

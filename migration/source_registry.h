@@ -33,6 +33,10 @@ Result<std::vector<KnownSource>> ReadKnownSources(engine::ReadView& view);
 // The path that names a source, whatever way it was given.
 std::string CanonicalDirectory(const std::string& directory);
 
+// Leaves of `space` what an ingest into the store of `known` would have read. Legacy logs carry no
+// space: one ingest brings them into the space it names, or into "default", and no other has them.
+void KeepFilesOfStore(const std::vector<KnownSource>& known, SourceSpace* space);
+
 // Which earlier source this may be, judged by names alone: the one from the same directory, else
 // the newest that shares a file name. nullptr if none.
 const KnownSource* CandidateOf(const std::vector<KnownSource>& known, const std::string& directory,

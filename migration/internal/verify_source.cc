@@ -9,6 +9,7 @@
 #include "migration/audit_decoder.h"
 #include "migration/audit_rows.h"
 #include "migration/internal/ordered_pool.h"
+#include "migration/source_registry.h"
 #include "migration/sources/source_index.h"
 
 namespace engram::migration::internal {
@@ -260,10 +261,14 @@ Status CheckAll(engine::Store& store, const SourceIndex& index, const SourceChec
 
 Status VerifyAgainstSource(const engine::Environment& environment, engine::Store& store,
                            const SourceCheck& check, VerifyReport* report) {
-  ENGRAM_ASSIGN_OR_RETURN(const Source source,
+  ENGRAM_ASSIGN_OR_RETURN(Source source,
                           DiscoverSource(environment.fs, check.source, store.space()));
-  for (const SourceSpace& space : source.spaces) {
+  ENGRAM_ASSIGN_OR_RETURN(auto view, store.View());
+  ENGRAM_ASSIGN_OR_RETURN(const auto known, ReadKnownSources(*view));
+  view.reset();
+  for (SourceSpace& space : source.spaces) {
     if (space.space != store.space()) continue;
+    KeepFilesOfStore(known, &space);
     SourceIndex::Options options;
     options.cancel = check.cancel;
     ENGRAM_ASSIGN_OR_RETURN(const auto index, SourceIndex::Build(environment.fs, space, options));

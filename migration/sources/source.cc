@@ -193,6 +193,7 @@ Status AddLegacyLogs(Discovery& discovery, const std::vector<DirectoryEntry>& en
     if (!entry.is_directory || entry.name != kWalDirectory) continue;
     ENGRAM_TRY(discovery.AddWalDirectory(entry.name, &legacy));
   }
+  for (SourceFile& file : legacy) file.is_legacy = true;
   files->insert(files->begin(), std::make_move_iterator(legacy.begin()),
                 std::make_move_iterator(legacy.end()));
   return Status::Ok();
@@ -216,7 +217,7 @@ uint64_t SourceSpace::size_bytes() const {
 
 Result<Source> DiscoverSource(FileSystem& fs, const std::string& directory,
                               const std::optional<std::string>& space) {
-  std::string unnamed_space = "default";  // where logs without a space level go
+  std::string unnamed_space(kUnnamedSpace);
   if (space) {
     ENGRAM_ASSIGN_OR_RETURN(SpaceId id, SpaceId::Parse(*space));
     unnamed_space = id.str();

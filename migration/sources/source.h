@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/file_system.h"
@@ -18,6 +19,7 @@ struct SourceFile {
   std::string path;           // to open it
   std::string relative_path;  // below the source directory; what reports print
   uint64_t size_bytes = 0;
+  bool is_legacy = false;  // of the layout without a space level, <root>/wal
 };
 
 struct SourceSpace {
@@ -40,6 +42,9 @@ struct Source {
   // spaces.
   std::vector<std::string> skipped;
 };
+
+// Where logs without a space level go unless a space is named.
+inline constexpr std::string_view kUnnamedSpace = "default";
 
 // Finds the logs below `directory`. With `space` only that space of a data root is taken (kNotFound
 // if it has no log there), and the legacy `wal/` layout and a bare directory go to it; without it

@@ -254,6 +254,23 @@ class HostileTest(RecordsTest):
         report = self.comes_out()
         self.assertGreaterEqual(report["spaces"][0]["source"]["duplicates"], 50)
 
+    def test_legacy_logs_beside_several_spaces_are_of_one_of_them(self):
+        self.lay(f"wal/{LOG}", LOGS["legacy-e2"])
+        self.lay(f"default/wal/{LOG}", LOGS["plain"])
+        self.comes_out()
+        other = self.source / "team" / "wal" / LOG
+        other.parent.mkdir(parents=True)
+        other.write_bytes(b"".join(p.data for p in LOGS["duplicates"]))
+        self.run_json("migrate-dual", "--source", self.source)
+        for arguments in (["--all-spaces"], ["--space", "team"], ["--space", "default"]):
+            with self.subTest(arguments=arguments):
+                checked = self.run_json("verify", *arguments, "--source", self.source)
+                self.assertTrue(checked["ok"], checked)
+        # Named, the other space takes the legacy logs in, and is held against them.
+        self.run_json("migrate-dual", "--source", self.source, "--space", "team")
+        of_team = self.run_json("verify", "--space", "team", "--source", self.source)
+        self.assertTrue(of_team["ok"], of_team)
+
     def test_the_same_log_under_a_new_name_in_another_directory_adds_nothing(self):
         self.lay(f"default/wal/{LOG}", LOGS["plain"])
         self.comes_out()
