@@ -47,7 +47,7 @@ class IngestJob {
 
   Result<IngestReport> Run() {
     started_ns_ = environment_.clock.MonotonicNs();
-    if (options_.served && !counts_only_) ENGRAM_TRY(NoteBegun());
+    if (options_.served && !counts_only_) ENGRAM_TRY(ExpectSource(*store_));
     ENGRAM_TRY(Index());
     ENGRAM_TRY(Plan());
     ENGRAM_TRY(Match());
@@ -67,7 +67,6 @@ class IngestJob {
   }
 
  private:
-  Status NoteBegun();
   Status Index();
   Status Plan();
   Status Match();
@@ -102,19 +101,6 @@ class IngestJob {
   IngestTotals totals_;
   IngestReport report_;
 };
-
-// From here on a delete leaves a tombstone: a row of sources is there.
-Status IngestJob::NoteBegun() {
-  ENGRAM_ASSIGN_OR_RETURN(auto view, store_->View());
-  ENGRAM_ASSIGN_OR_RETURN(const auto row, view->Meta(kSourcesBegunRow));
-  view.reset();
-  if (row) return Status::Ok();
-  ENGRAM_ASSIGN_OR_RETURN(auto txn, store_->Begin());
-  ENGRAM_TRY(txn->SetMeta(kSourcesBegunRow, "1"));
-  ENGRAM_ASSIGN_OR_RETURN(const Lsn lsn, txn->Stage());
-  txn.reset();
-  return store_->WaitDurable(lsn);
-}
 
 Status IngestJob::Index() {
   directory_ = CanonicalDirectory(source_.directory);

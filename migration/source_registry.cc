@@ -64,6 +64,18 @@ bool HoldsAll(const std::vector<SourceExtent>& before, const std::vector<SourceE
 
 }  // namespace
 
+Status ExpectSource(engine::Store& store) {
+  ENGRAM_ASSIGN_OR_RETURN(auto view, store.View());
+  ENGRAM_ASSIGN_OR_RETURN(const auto row, view->Meta(kSourcesBegunRow));
+  view.reset();
+  if (row) return Status::Ok();
+  ENGRAM_ASSIGN_OR_RETURN(auto txn, store.Begin());
+  ENGRAM_TRY(txn->SetMeta(kSourcesBegunRow, "1"));
+  ENGRAM_ASSIGN_OR_RETURN(const Lsn lsn, txn->Stage());
+  txn.reset();
+  return store.WaitDurable(lsn);
+}
+
 std::string SourceRowName(uint32_t number) {
   return std::string(engine::kMetaSourcePrefix) + std::to_string(number);
 }

@@ -22,6 +22,9 @@ struct KnownSource {
 
 // Written before a served store takes in its first source.
 inline constexpr std::string_view kSourcesBegunRow = "source.begun";
+// Writes that row if it is missing: from now on a delete leaves a tombstone, and no source that
+// comes in later brings the record back.
+Status ExpectSource(engine::Store& store);
 
 std::string SourceRowName(uint32_t number);
 std::string EncodeKnownSource(const KnownSource& source);

@@ -2,6 +2,7 @@
 // figures, jobs on it.
 #include <algorithm>
 
+#include "migration/source_registry.h"
 #include "plugin/jobs.h"
 #include "plugin/memory_marshal.h"
 #include "plugin/slots.h"
@@ -109,6 +110,10 @@ engram_se_status SpaceIngest(engram_se_space* space, const engram_se_migrate_opt
                              const engram_se_job* job, engram_se_error* error) noexcept {
   return RunJob(space->engine, job, error,
                 [&](const migration::JobContext& context) -> Result<nlohmann::json> {
+                  if ((Taken(options).flags & ENGRAM_SE_MIGRATE_ANNOUNCE) != 0) {
+                    ENGRAM_TRY(migration::ExpectSource(*space->store));
+                    return nlohmann::json{{"ok", true}};
+                  }
                   ENGRAM_ASSIGN_OR_RETURN(const auto given, MigrateOptionsOf(options));
                   return migration::IngestOpen(context, *space->store, given);
                 });

@@ -266,6 +266,9 @@ typedef struct engram_se_job {
 #define ENGRAM_SE_MIGRATE_RESUME 2u          /* from the checkpoint; from the start without one */
 #define ENGRAM_SE_MIGRATE_SNAPSHOT 8u        /* takes one first, for rollback_state; since 1.1 */
 #define ENGRAM_SE_MIGRATE_NO_HISTORY_SCAN 4u /* only what is written while it runs */
+/* Of space_ingest, since 1.1: reads nothing; from now on no record that is deleted here comes back
+ * with a source that is brought in later. */
+#define ENGRAM_SE_MIGRATE_ANNOUNCE 16u
 typedef struct engram_se_migrate_options {
   uint32_t struct_size;
   uint32_t flags;      /* ENGRAM_SE_MIGRATE_* */

@@ -71,16 +71,22 @@ std::string_view DamageKindName(DamageKind kind) {
   return "";
 }
 
-FileWindow::FileWindow(File& file, uint64_t size_bytes, uint64_t capacity_bytes)
+FileWindow::FileWindow(File& file, uint64_t size_bytes, uint64_t capacity_bytes,
+                       const std::atomic<bool>* cancel)
     : file_(file),
       size_bytes_(size_bytes),
-      capacity_bytes_(std::max<uint64_t>(capacity_bytes, 4096)) {}
+      capacity_bytes_(std::max<uint64_t>(capacity_bytes, 4096)),
+      cancel_(cancel) {}
 
 Result<Bytes> FileWindow::Get(uint64_t offset, uint64_t size) {
   if (offset >= size_bytes_) return Bytes();
   size = std::min(size, size_bytes_ - offset);
   if (offset >= start_ && offset + size <= start_ + filled_) {
     return Bytes(buffer_).subspan(offset - start_, size);
+  }
+  // Looked at here, since one record or a run of zeros may be as long as the file.
+  if (cancel_ != nullptr && cancel_->load(std::memory_order_relaxed)) {
+    return Status::Cancelled("interrupted while " + file_.path() + " was read");
   }
   uint64_t kept = 0;
   if (offset >= start_ && offset < start_ + filled_) {
@@ -112,7 +118,7 @@ Result<Bytes> FileWindow::Get(uint64_t offset, uint64_t size) {
 }
 
 LogScanner::LogScanner(File& file, uint64_t size_bytes, const Options& options)
-    : window_(file, size_bytes, options.window_size_bytes),
+    : window_(file, size_bytes, options.window_size_bytes, options.cancel),
       speculative_bytes_left_(2 * size_bytes) {}
 
 Result<bool> LogScanner::Next(Event* out) {

@@ -5,6 +5,7 @@
 #ifndef ENGRAM_MIGRATION_SOURCES_LOG_SCANNER_H_
 #define ENGRAM_MIGRATION_SOURCES_LOG_SCANNER_H_
 
+#include <atomic>
 #include <cstdint>
 #include <string_view>
 #include <vector>
@@ -29,8 +30,10 @@ std::string_view DamageKindName(DamageKind kind);  // as cli.md names it: "torn-
 // A window over a file that moves forward, and back a little, with few reads.
 class FileWindow {
  public:
-  FileWindow(File& file, uint64_t size_bytes, uint64_t capacity_bytes);
+  FileWindow(File& file, uint64_t size_bytes, uint64_t capacity_bytes,
+             const std::atomic<bool>* cancel);
   // The bytes [offset, offset+size), cut at the end of the file. Valid until the next call.
+  // kCancelled instead of a read once `cancel` is set.
   Result<Bytes> Get(uint64_t offset, uint64_t size);
   uint64_t size_bytes() const { return size_bytes_; }
   uint64_t capacity_bytes() const { return capacity_bytes_; }
@@ -39,6 +42,7 @@ class FileWindow {
   File& file_;
   const uint64_t size_bytes_;
   const uint64_t capacity_bytes_;
+  const std::atomic<bool>* const cancel_;  // may be null
   std::vector<uint8_t> buffer_;
   uint64_t start_ = 0;  // file offset of buffer_[0]
   uint64_t filled_ = 0;
@@ -48,6 +52,7 @@ class LogScanner {
  public:
   struct Options {
     uint64_t window_size_bytes = 2u << 20;
+    const std::atomic<bool>* cancel = nullptr;
   };
   struct Event {
     bool is_record = false;
@@ -64,7 +69,7 @@ class LogScanner {
   // Scans the first `size_bytes` bytes of `file`, which must outlive the scanner.
   LogScanner(File& file, uint64_t size_bytes, const Options& options);
   // The next record or damaged stretch, in file order and without gaps; false at the end. An error
-  // is one of the operating system.
+  // is one of the operating system, or kCancelled.
   Result<bool> Next(Event* out);
   uint64_t position() const { return position_; }
 

@@ -81,7 +81,7 @@ Status SourceIndex::Scan() {
 Status SourceIndex::ScanFile(uint32_t file) {
   uint64_t bytes_before = 0;
   for (uint32_t i = 0; i < file; ++i) bytes_before += files_[i].size_bytes;
-  LogScanner scanner(*files_[file].file, files_[file].size_bytes, {});
+  LogScanner scanner(*files_[file].file, files_[file].size_bytes, {.cancel = options_.cancel});
   LogScanner::Event event;
   uint64_t reported = 0;
   while (true) {
@@ -275,6 +275,7 @@ Status SourceIndex::HashFiles() {
     uint64_t offset = 0;
     while (offset < files_[i].size_bytes || (!prefix_taken && offset == now.prefix_size_bytes)) {
       if (stop_hashing_.load(std::memory_order_relaxed)) return Status::Ok();
+      if (Cancelled()) return Status::Cancelled("interrupted while " + path + " was hashed");
       if (offset == now.prefix_size_bytes && !prefix_taken) {
         prefix.CopyFrom(whole);
         now.prefix_sha256 = prefix.Finish();

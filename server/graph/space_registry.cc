@@ -29,6 +29,13 @@ int64_t WallNs() {
   return seconds * 1'000'000'000 + clock.WallNanos();
 }
 
+// What is deleted in a space before its turn to arrive comes must not come back with it.
+Status AnnounceArrival(plugin::Space& space) {
+  plugin::MigrateOptions announce;
+  announce.flags = ENGRAM_SE_MIGRATE_ANNOUNCE;
+  return space.Ingest(announce, {}).status();
+}
+
 }  // namespace
 
 struct SpaceRegistry::State {
@@ -173,6 +180,7 @@ Result<SpaceHandle> SpaceRegistry::OpenSlot(const std::string& name, bool create
 Result<std::unique_ptr<plugin::Space>> SpaceRegistry::OpenStore(const std::string& name,
                                                                 bool create, bool from_upstream) {
   auto opened = engine_->OpenSpace({.space = name, .access = ENGRAM_SE_ACCESS_READ_WRITE});
+  if (opened.ok() && from_upstream) ENGRAM_TRY(AnnounceArrival(**opened));
   if (opened.ok() || opened.status().code() != StatusCode::kNotFound) return opened;
   if (!create && !from_upstream) return std::unique_ptr<plugin::Space>();
   ENGRAM_ASSIGN_OR_RETURN(auto made,
@@ -180,6 +188,7 @@ Result<std::unique_ptr<plugin::Space>> SpaceRegistry::OpenStore(const std::strin
   const uint32_t mode =
       state_->options.mode_for_new ? state_->options.mode_for_new() : ENGRAM_SE_MODE_LEGACY;
   if (mode != ENGRAM_SE_MODE_LEGACY) ENGRAM_TRY(made->SetMode(mode));
+  if (from_upstream) ENGRAM_TRY(AnnounceArrival(*made));
   return made;
 }
 

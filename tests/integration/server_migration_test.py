@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import os
 import pathlib
 import random
 import shutil
@@ -775,6 +776,48 @@ class Upstream(ServerTest):
         server.start()
         server.wait_migration(lambda s: s["phase"] != "ingest", "it never arrived", "team-alpha")
         self.assertEqual(self.command(server, "memory", "get", last, "--space=team-alpha")[0], 0)
+
+    def test_what_is_deleted_before_its_space_has_its_turn_stays_deleted(self):
+        records, _ = self.expected("spaces")["team-alpha"]
+        first, last = min(records), max(records)
+        for flag in ("false", "true"):
+            with self.subTest(dual_memory_types=flag):
+                shutil.rmtree(self.root)
+                self.prepare("spaces")
+                server = self.server(start=False, env={"ENGRAM_MIGRATION_RATE_LIMIT": "5",
+                                                       "ENGRAM_FEATURES_DUAL_MEMORY_TYPES": flag})
+                server.start()
+                space = {"X-Memory-Space": "team-alpha"}
+                for memory_id in (first, last):
+                    reply = server.call("POST", "/api/v1/memories",
+                                        {"id": memory_id, "content": "mine"}, space)
+                    self.assertEqual(reply.status, 201, reply)
+                reply = server.call("DELETE", f"/api/v1/memories/{last}", headers=space)
+                self.assertEqual(reply.status, 200, reply)
+                self.assertEqual(server.migration("team-alpha")["phase"], "ingest",
+                                 "the test is too slow")
+                server.kill()
+                del server.env["ENGRAM_MIGRATION_RATE_LIMIT"]
+                server.start()
+                server.wait_migration(lambda s: s["phase"] != "ingest", "it never arrived",
+                                      "team-alpha")
+                gone = server.call("GET", f"/api/v1/memories/{last}", headers=space)
+                self.assertEqual(gone.status, 404, gone)
+                kept = server.call("GET", f"/api/v1/memories/{first}", headers=space)
+                self.assertEqual(kept.json["content"], "mine")
+                server.stop()
+
+    def test_no_log_keeps_a_stop_waiting(self):
+        """An endless run of zeros is one piece of damage to the scanner."""
+        self.prepare("plain")
+        log, = (self.root / "default" / "wal").glob("*.log")
+        os.truncate(log, 40 << 30)
+        server = self.server()
+        time.sleep(1)
+        self.assertEqual(server.migration()["phase"], "ingest", "the test is too slow")
+        before = time.monotonic()
+        server.stop()
+        self.assertLess(time.monotonic() - before, 5)
 
     def test_a_pause_halts_conversion_and_not_what_comes_in(self):
         records, digest = self.expected("plain")["default"]
