@@ -1,10 +1,15 @@
 #include "engine/internal/lmdb.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
+#include <csetjmp>
+#include <csignal>
+#include <cstdio>
 #include <cstring>
 #include <system_error>
 #include <thread>
@@ -67,6 +72,68 @@ class EarlyWriteback {
   std::thread thread_;
 };
 
+constexpr const char* kDamagedHint =
+    "engram space salvage keeps what is intact; or restore the space from a backup";
+
+// LMDB trusts its pages. Where they contradict each other it asserts, or follows a pointer out of
+// the map; either would end a process that serves other stores as well. Both lead here from a read
+// or from a change of a transaction, which is then dropped: nothing is written before the commit,
+// and between here and there is nothing but LMDB's C.
+thread_local std::jmp_buf* volatile t_call_in_progress = nullptr;
+
+void OnAssertion(MDB_env* env, const char* what) {
+  if (t_call_in_progress != nullptr) std::longjmp(*t_call_in_progress, 1);
+  const char* path = "";
+  mdb_env_get_path(env, &path);
+  std::fprintf(stderr,
+               "engram: pages of %s/data.mdb contradict each other (%s); this process ends here, "
+               "before anything is written on top of them\n        hint: %s\n",
+               path, what, kDamagedHint);
+}
+
+struct sigaction g_previous_handlers[NSIG];
+
+void OnFault(int number, siginfo_t* info, void* context) {
+  if (t_call_in_progress != nullptr && info->si_code > 0) std::longjmp(*t_call_in_progress, 1);
+  // Not ours: whoever was there before, or the end that it would have been.
+  const struct sigaction& previous = g_previous_handlers[number];
+  if ((previous.sa_flags & SA_SIGINFO) != 0) return previous.sa_sigaction(number, info, context);
+  if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {
+    return previous.sa_handler(number);
+  }
+  sigaction(number, &previous, nullptr);  // the same instruction faults again
+}
+
+void CatchFaultsOnce() {
+  static const bool caught = [] {
+    struct sigaction action = {};
+    action.sa_sigaction = OnFault;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+    sigemptyset(&action.sa_mask);
+    for (int number : {SIGSEGV, SIGBUS}) {
+      if (sigaction(number, &action, &g_previous_handlers[number]) != 0) return false;
+    }
+    return true;
+  }();
+  static_cast<void>(caught);
+}
+
+// The result of `call`, or MDB_CORRUPTED where it ran into an assertion or out of the map.
+template <typename Call>
+int Guarded(Call call) {
+  std::jmp_buf here;
+  std::jmp_buf* const outer = t_call_in_progress;
+  int rc = MDB_CORRUPTED;
+  if (setjmp(here) == 0) {
+    t_call_in_progress = &here;
+    rc = call();
+  } else {
+    rc = MDB_CORRUPTED;
+  }
+  t_call_in_progress = outer;
+  return rc;
+}
+
 MDB_val ToVal(Bytes bytes) { return {bytes.size(), const_cast<uint8_t*>(bytes.data())}; }
 Bytes FromVal(const MDB_val& v) { return {static_cast<const uint8_t*>(v.mv_data), v.mv_size}; }
 
@@ -86,7 +153,7 @@ Status FromLmdb(int rc, std::string_view what) {
     case MDB_PAGE_NOTFOUND:
     case MDB_CORRUPTED:
     case MDB_INVALID:
-      return Status::Corruption(message, "restore the store from a backup or ingest it again");
+      return Status::Corruption(message, kDamagedHint);
     case MDB_VERSION_MISMATCH:
     case MDB_INCOMPATIBLE:
       return Status::Unsupported(message, "use the version of the program that wrote the store");
@@ -103,24 +170,29 @@ ReadTxn::~ReadTxn() {
 
 Result<std::optional<Bytes>> ReadTxn::Get(Table table, Bytes key) const {
   MDB_val k = ToVal(key), v;
-  const int rc = mdb_get(txn_, environment_->dbi(table), &k, &v);
+  const int rc = Guarded([&] { return mdb_get(txn_, environment_->dbi(table), &k, &v); });
   if (rc == MDB_NOTFOUND) return std::optional<Bytes>();
   if (rc != 0) return FromLmdb(rc, environment_->Describe("read"));
+  if (!environment_->IsInFile(v)) return environment_->OutsideOfFile();
   return std::optional<Bytes>(FromVal(v));
 }
 
 Result<std::unique_ptr<ReadCursor>> ReadCursor::Open(const ReadTxn& txn, Table table) {
   MDB_cursor* cursor = nullptr;
-  const int rc = mdb_cursor_open(txn.get(), txn.environment().dbi(table), &cursor);
+  const int rc =
+      Guarded([&] { return mdb_cursor_open(txn.get(), txn.environment().dbi(table), &cursor); });
   if (rc != 0) return FromLmdb(rc, txn.environment().Describe("open a cursor"));
   return std::unique_ptr<ReadCursor>(new ReadCursor(txn.environment(), cursor));
 }
 
 Result<bool> ReadCursor::Step(MDB_val* key, MDB_cursor_op op, Bytes* key_out, Bytes* value_out) {
   MDB_val value;
-  const int rc = mdb_cursor_get(cursor_, key, &value, op);
+  const int rc = Guarded([&] { return mdb_cursor_get(cursor_, key, &value, op); });
   if (rc == MDB_NOTFOUND) return false;
   if (rc != 0) return FromLmdb(rc, environment_.Describe("scan"));
+  if (!environment_.IsInFile(*key) || !environment_.IsInFile(value)) {
+    return environment_.OutsideOfFile();
+  }
   *key_out = FromVal(*key);
   *value_out = FromVal(value);
   return true;
@@ -170,7 +242,7 @@ Result<std::optional<Bytes>> WriteTxn::Get(Table table, Bytes key) {
   ENGRAM_CHECK(txn_ != nullptr);
   ENGRAM_ASSIGN_OR_RETURN(MDB_cursor * cursor, Cursor(table));
   MDB_val k = ToVal(key), v;
-  const int rc = mdb_cursor_get(cursor, &k, &v, MDB_SET);
+  const int rc = Guarded([&] { return mdb_cursor_get(cursor, &k, &v, MDB_SET); });
   if (rc == MDB_NOTFOUND) return std::optional<Bytes>();
   if (rc != 0) return FromLmdb(rc, environment_->Describe("read"));
   return std::optional<Bytes>(FromVal(v));
@@ -182,7 +254,7 @@ Result<std::optional<std::pair<std::string, std::string>>> WriteTxn::FindFirst(T
   ENGRAM_CHECK(txn_ != nullptr);
   ENGRAM_ASSIGN_OR_RETURN(MDB_cursor * cursor, Cursor(table));
   MDB_val k = ToVal(prefix), v;
-  const int rc = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
+  const int rc = Guarded([&] { return mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE); });
   if (rc == MDB_NOTFOUND) return std::optional<Row>();
   if (rc != 0) return FromLmdb(rc, environment_->Describe("read"));
   if (!AsView(FromVal(k)).starts_with(AsView(prefix))) return std::optional<Row>();
@@ -194,7 +266,7 @@ Result<bool> WriteTxn::IsAppend(Table table, MDB_cursor* cursor, Bytes key) {
   std::optional<uint64_t>& last = last_keys_[static_cast<int>(table)];
   if (!last) {
     MDB_val k, v;
-    const int rc = mdb_cursor_get(cursor, &k, &v, MDB_LAST);
+    const int rc = Guarded([&] { return mdb_cursor_get(cursor, &k, &v, MDB_LAST); });
     if (rc != 0 && rc != MDB_NOTFOUND) return FromLmdb(rc, environment_->Describe("read"));
     if (rc == 0 && k.mv_size != sizeof(uint64_t)) return false;
     last = rc == 0 ? LoadBe64(k.mv_data) : 0;
@@ -212,7 +284,8 @@ Status WriteTxn::Put(Table table, Bytes key, Bytes value) {
   ENGRAM_ASSIGN_OR_RETURN(MDB_cursor * cursor, Cursor(table));
   ENGRAM_ASSIGN_OR_RETURN(const bool is_append, IsAppend(table, cursor, key));
   MDB_val k = ToVal(key), v = ToVal(value);
-  const int rc = mdb_cursor_put(cursor, &k, &v, is_append ? MDB_APPEND : 0);
+  const int rc =
+      Guarded([&] { return mdb_cursor_put(cursor, &k, &v, is_append ? MDB_APPEND : 0); });
   if (rc != 0) return FromLmdb(rc, environment_->Describe("write"));
   put_bytes_ += value.size();
   return Status::Ok();
@@ -221,7 +294,7 @@ Status WriteTxn::Put(Table table, Bytes key, Bytes value) {
 Status WriteTxn::Delete(Table table, Bytes key) {
   ENGRAM_CHECK(txn_ != nullptr);
   MDB_val k = ToVal(key);
-  const int rc = mdb_del(txn_, environment_->dbi(table), &k, nullptr);
+  const int rc = Guarded([&] { return mdb_del(txn_, environment_->dbi(table), &k, nullptr); });
   if (rc != 0 && rc != MDB_NOTFOUND) return FromLmdb(rc, environment_->Describe("delete"));
   return Status::Ok();
 }
@@ -234,7 +307,7 @@ Status WriteTxn::Commit() {
   if (put_bytes_ >= kEarlyWritebackBytes) early.emplace(environment_->env_);
   const int rc = mdb_txn_commit(txn);
   if (rc != 0) return FromLmdb(rc, environment_->Describe("commit"));
-  return Status::Ok();
+  return environment_->CoverPages();
 }
 
 std::string Environment::Describe(std::string_view operation) const {
@@ -242,6 +315,7 @@ std::string Environment::Describe(std::string_view operation) const {
 }
 
 Result<std::unique_ptr<Environment>> Environment::Open(const EnvironmentOptions& options) {
+  CatchFaultsOnce();
   std::unique_ptr<Environment> environment(new Environment());
   environment->path_ = options.path;
   auto describe = [&](std::string_view what) { return environment->Describe(what); };
@@ -253,6 +327,7 @@ Result<std::unique_ptr<Environment>> Environment::Open(const EnvironmentOptions&
     if (rc != 0) return FromLmdb(rc, describe("create an environment"));
     mdb_env_set_maxdbs(environment->env_, kTableCount + 1);
     mdb_env_set_maxreaders(environment->env_, kReadersMax);
+    mdb_env_set_assert(environment->env_, OnAssertion);
     rc = mdb_env_set_mapsize(environment->env_, options.map_size_bytes);
     if (rc == 0) {
       rc = mdb_env_open(environment->env_, options.path.c_str(), flags | extra, 0600);
@@ -264,8 +339,99 @@ Result<std::unique_ptr<Environment>> Environment::Open(const EnvironmentOptions&
     if (!options.read_only || (rc != EROFS && rc != EACCES)) break;
   }
   if (rc != 0) return FromLmdb(rc, describe("open the environment"));
+  ENGRAM_TRY(environment->CheckFileLength(options.read_only));
   ENGRAM_TRY(environment->OpenTables(options.read_only));
+  ENGRAM_TRY(environment->FindMap());
   return environment;
+}
+
+// LMDB tells nobody where its map is; a page begins with its own number. Where that is damaged,
+// rows will be found to lie outside.
+Status Environment::FindMap() {
+  constexpr MDB_dbi kTableOfTables = 1;
+  ENGRAM_ASSIGN_OR_RETURN(auto txn, BeginRead());
+  MDB_stat stat;
+  MDB_cursor* cursor = nullptr;
+  MDB_val key, value;
+  int rc = mdb_env_stat(env_, &stat);
+  if (rc == 0) rc = mdb_cursor_open(txn.get(), kTableOfTables, &cursor);
+  if (rc == 0) rc = Guarded([&] { return mdb_cursor_get(cursor, &key, &value, MDB_FIRST); });
+  if (cursor != nullptr) mdb_cursor_close(cursor);
+  if (rc != 0) return FromLmdb(rc, Describe("find the map"));
+  const auto at = reinterpret_cast<uintptr_t>(key.mv_data);
+  const uintptr_t page = at - at % stat.ms_psize;
+  size_t number = 0;
+  std::memcpy(&number, reinterpret_cast<const void*>(page), sizeof number);
+  map_ = page - number * stat.ms_psize;
+  return Status::Ok();
+}
+
+Result<uint64_t> Environment::FileBytes() {
+  mdb_filehandle_t file = -1;
+  struct stat info;
+  const int rc = mdb_env_get_fd(env_, &file);
+  if (rc != 0) return FromLmdb(rc, Describe("look at the length"));
+  if (fstat(file, &info) != 0) return Status::FromErrno(errno, Describe("look at the length"));
+  file_bytes_.store(static_cast<uint64_t>(info.st_size), std::memory_order_release);
+  return static_cast<uint64_t>(info.st_size);
+}
+
+// A last page that was taken and given back within one transaction is never written, so LMDB alone
+// may leave the file shorter than its pages; after a crash it may be so here.
+Status Environment::CoverPages() {
+  ENGRAM_ASSIGN_OR_RETURN(const uint64_t used, UsedBytes());
+  if (used <= file_bytes_.load(std::memory_order_acquire)) return Status::Ok();
+  ENGRAM_ASSIGN_OR_RETURN(const uint64_t present, FileBytes());
+  if (used <= present) return Status::Ok();
+  mdb_filehandle_t file = -1;
+  mdb_env_get_fd(env_, &file);
+  if (ftruncate(file, static_cast<off_t>(used)) != 0) {
+    return Status::FromErrno(errno, Describe("extend"));
+  }
+  return FileBytes().status();
+}
+
+Status Environment::CheckFileLength(bool read_only) {
+  ENGRAM_ASSIGN_OR_RETURN(const uint64_t present, FileBytes());
+  ENGRAM_ASSIGN_OR_RETURN(const uint64_t used, UsedBytes());
+  if (present >= used) return Status::Ok();
+  if (!read_only) {
+    ENGRAM_TRY(CoverPages());
+    Status free = CheckMissingPagesAreFree(present);
+    if (free.ok()) return free;
+    // As it was found: the next one to open it is to see what is wrong.
+    mdb_filehandle_t file = -1;
+    mdb_env_get_fd(env_, &file);
+    if (ftruncate(file, static_cast<off_t>(present)) != 0) return free;
+  }
+  return Status::Corruption(path_ + "/data.mdb is cut off: it has " + std::to_string(present) +
+                                " bytes of " + std::to_string(used),
+                            "restore the space from a backup, or ingest its source again");
+}
+
+// REQUIRES: the file was extended over them.
+Status Environment::CheckMissingPagesAreFree(uint64_t file_bytes) {
+  ENGRAM_ASSIGN_OR_RETURN(const uint64_t used, UsedBytes());
+  uint64_t missing = 0;
+  ENGRAM_TRY(ForEachFreePage([&](uint64_t page, uint64_t page_bytes) {
+    if (page * page_bytes >= file_bytes && page * page_bytes < used) missing += page_bytes;
+  }));
+  return file_bytes + missing >= used ? Status::Ok()
+                                      : Status::Corruption("pages in use are missing");
+}
+
+bool Environment::IsInFile(const MDB_val& value) {
+  const uint64_t offset = reinterpret_cast<uintptr_t>(value.mv_data) - map_;  // below: huge
+  const auto lies_in = [&](uint64_t bytes) {
+    return offset <= bytes && value.mv_size <= bytes - offset;
+  };
+  if (lies_in(file_bytes_.load(std::memory_order_acquire))) return true;
+  const auto bytes = FileBytes();  // it has grown since
+  return bytes.ok() && lies_in(*bytes);
+}
+
+Status Environment::OutsideOfFile() const {
+  return Status::Corruption(Describe("read") + ": a row reaches out of the file", kDamagedHint);
 }
 
 Status Environment::OpenTables(bool read_only) {
@@ -273,7 +439,9 @@ Status Environment::OpenTables(bool read_only) {
   int rc = mdb_txn_begin(env_, nullptr, read_only ? MDB_RDONLY : 0, &txn);
   if (rc != 0) return FromLmdb(rc, Describe("begin"));
   for (int table = 1; table <= kTableCount; ++table) {
-    rc = mdb_dbi_open(txn, kTableNames[table], read_only ? 0 : MDB_CREATE, &tables_[table]);
+    rc = Guarded([&] {
+      return mdb_dbi_open(txn, kTableNames[table], read_only ? 0 : MDB_CREATE, &tables_[table]);
+    });
     if (rc != 0) {
       mdb_txn_abort(txn);
       if (rc == MDB_NOTFOUND) {
@@ -348,25 +516,40 @@ Result<uint64_t> Environment::UsedBytes() {
   return (info.me_last_pgno + 1) * static_cast<uint64_t>(stat.ms_psize);
 }
 
-Result<uint64_t> Environment::FreeBytes() {
+Status Environment::ForEachFreePage(
+    const std::function<void(uint64_t page, uint64_t page_bytes)>& visit) {
   constexpr MDB_dbi kFreeList = 0;  // rows: a transaction, then the count of its pages before them
   ENGRAM_ASSIGN_OR_RETURN(auto txn, BeginRead());
   MDB_stat stat;
   int rc = mdb_stat(txn.get(), kFreeList, &stat);
   MDB_cursor* cursor = nullptr;
   if (rc == 0) rc = mdb_cursor_open(txn.get(), kFreeList, &cursor);
-  uint64_t pages = 0;
   MDB_val key;
   MDB_val row;
-  while (rc == 0 && (rc = mdb_cursor_get(cursor, &key, &row, MDB_NEXT)) == 0) {
-    size_t count = 0;
-    if (row.mv_size < sizeof count) rc = MDB_CORRUPTED;
-    if (rc == 0) std::memcpy(&count, row.mv_data, sizeof count);
-    pages += count;
+  while (rc == 0) {
+    rc = Guarded([&] { return mdb_cursor_get(cursor, &key, &row, MDB_NEXT); });
+    if (rc != 0) break;
+    size_t numbers = 0;
+    const bool counts = row.mv_size >= sizeof numbers;
+    if (counts) std::memcpy(&numbers, row.mv_data, sizeof numbers);
+    if (!counts || numbers > row.mv_size / sizeof numbers - 1) {
+      rc = MDB_CORRUPTED;
+      break;
+    }
+    for (size_t i = 1; i <= numbers; ++i) {
+      size_t page = 0;
+      std::memcpy(&page, static_cast<const char*>(row.mv_data) + i * sizeof page, sizeof page);
+      visit(page, stat.ms_psize);
+    }
   }
   if (cursor != nullptr) mdb_cursor_close(cursor);
-  if (rc != MDB_NOTFOUND) return FromLmdb(rc, Describe("read the free list"));
-  return pages * stat.ms_psize;
+  return rc == MDB_NOTFOUND ? Status::Ok() : FromLmdb(rc, Describe("read the free list"));
+}
+
+Result<uint64_t> Environment::FreeBytes() {
+  uint64_t bytes = 0;
+  ENGRAM_TRY(ForEachFreePage([&](uint64_t, uint64_t page_bytes) { bytes += page_bytes; }));
+  return bytes;
 }
 
 Result<uint64_t> Environment::RowCount(Table table) {

@@ -6,6 +6,8 @@
 #include <lmdb.h>
 
 #include <array>
+#include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -40,7 +42,7 @@ class ReadTxn {
   }
   MDB_txn* get() const { return txn_; }
   uint64_t id() const { return mdb_txn_id(txn_); }  // of the newest commit it sees
-  const Environment& environment() const { return *environment_; }
+  Environment& environment() const { return *environment_; }
   // The row, borrowed until the transaction ends.
   Result<std::optional<Bytes>> Get(Table table, Bytes key) const;
 
@@ -64,10 +66,10 @@ class ReadCursor {
   Result<bool> Previous(Bytes* key, Bytes* value);
 
  private:
-  ReadCursor(const Environment& environment, MDB_cursor* cursor)
+  ReadCursor(Environment& environment, MDB_cursor* cursor)
       : environment_(environment), cursor_(cursor) {}
   Result<bool> Step(MDB_val* key, MDB_cursor_op op, Bytes* key_out, Bytes* value_out);
-  const Environment& environment_;
+  Environment& environment_;
   MDB_cursor* cursor_;
 };
 
@@ -111,6 +113,7 @@ struct EnvironmentOptions {
 class Environment {
  public:
   // Creates the tables unless read-only. kUnsupported if a table is missing then.
+  // kCorruption if the file is shorter than its pages.
   static Result<std::unique_ptr<Environment>> Open(const EnvironmentOptions& options);
   ~Environment();
   Environment(const Environment&) = delete;
@@ -134,12 +137,25 @@ class Environment {
 
  private:
   friend class ReadTxn;
+  friend class ReadCursor;
   friend class WriteTxn;
   Environment() = default;
   Status OpenTables(bool read_only);
   void Release(MDB_txn* txn);
+  // LMDB reads its file through a map: a page that the file does not reach is a signal, no error.
+  Result<uint64_t> FileBytes();
+  Status FindMap();
+  Status CheckFileLength(bool read_only);
+  Status CheckMissingPagesAreFree(uint64_t file_bytes);
+  Status CoverPages();
+  Status ForEachFreePage(const std::function<void(uint64_t page, uint64_t page_bytes)>& visit);
+  // Whether the bytes lie in the file, as far as it reaches.
+  bool IsInFile(const MDB_val& value);
+  Status OutsideOfFile() const;
 
   MDB_env* env_ = nullptr;
+  uintptr_t map_ = 0;
+  std::atomic<uint64_t> file_bytes_{0};  // it is at least so long
   std::string path_;
   std::array<MDB_dbi, kTableCount + 1> tables_{};
   std::mutex pool_mutex_;
