@@ -4,6 +4,8 @@
 #include <charconv>
 #include <cmath>
 
+#include "base/utf8.h"
+
 namespace engram {
 namespace {
 
@@ -37,16 +39,24 @@ bool NeedsEscape(unsigned char c) { return c < 0x20 || c == '"' || c == '\\'; }
 
 }  // namespace
 
-void AppendJsonString(std::string_view utf8, std::string* out) {
+void AppendJsonString(std::string_view text, std::string* out) {
   *out += '"';
   size_t start = 0;
-  for (size_t i = 0; i < utf8.size(); ++i) {
-    if (!NeedsEscape(static_cast<unsigned char>(utf8[i]))) continue;
-    out->append(utf8, start, i - start);
-    AppendEscaped(static_cast<unsigned char>(utf8[i]), out);
+  unsigned char seen = 0;
+  const size_t begin = out->size();
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    seen |= c;
+    if (!NeedsEscape(c)) continue;
+    out->append(text, start, i - start);
+    AppendEscaped(c, out);
     start = i + 1;
   }
-  out->append(utf8, start);
+  out->append(text, start);
+  if (seen >= 0x80 && !IsValidUtf8(text)) {
+    out->resize(begin - 1);
+    return AppendJsonString(PathText(text), out);
+  }
   *out += '"';
 }
 

@@ -16,7 +16,8 @@ enum class FloatStyle {
   kExact,          // bits
 };
 
-void AppendJsonString(std::string_view utf8, std::string* out);
+// What is not UTF-8 (an argument, a path) is written as PathText shows it.
+void AppendJsonString(std::string_view text, std::string* out);
 void AppendJsonFloat(float value, FloatStyle style, std::string* out);
 void AppendJsonInteger(uint64_t value, std::string* out);
 

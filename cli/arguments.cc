@@ -260,7 +260,8 @@ class Grammar {
     MigrateFlags& m = flags_.migrate;
     command->add_option("--source", m.source,
                         "Upstream data root or folder of wal-*.log files; without it the old "
-                        "records of the space itself are converted");
+                        "records of the space itself are converted (of every space of the data "
+                        "root with --all-spaces)");
     command
         ->add_option("--mode", m.mode,
                      "offline (default), or online: the running server does it, with the batch "

@@ -180,7 +180,9 @@ int MigrateDual(Session& session, const MigrateFlags& flags) {
                     .rate_limit_per_second = flags.rate_limit.value_or(0)});
   plugin::MigrateOptions options;
   options.source = flags.source;
-  if (session.space_given()) options.space = session.space();
+  // A source says which spaces there are; of what is here nothing is changed that was not named.
+  const bool every_space = session.all_spaces() || flags.source;
+  if (session.space_given() || !every_space) options.space = session.space();
   options.flags = MigrateFlagBits(flags);
   options.batch_size = flags.batch_size.value_or(kBatchSize);
   options.checkpoint_interval = flags.checkpoint_interval.value_or(kCheckpointInterval);

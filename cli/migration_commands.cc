@@ -246,6 +246,11 @@ int MigrateOnline(Session& session, const MigrateFlags& flags) {
     JudgeQuarantine(&space);
     if (!IsTrue(space, "ok")) report["ok"] = false;
   }
+  if (!IsTrue(report, "dual_memory_types")) {
+    console.Say(
+        "the flag is still off: spaces that are created later begin in the old model, until: "
+        "engram config set features.dual_memory_types true");
+  }
   return PrintReport(console, report, StatusText);
 }
 

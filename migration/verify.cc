@@ -270,8 +270,9 @@ json VerifyReport::ToJson(const std::string& space) const {
                  {"edges", ToHex(digests.edges.Publish())},
                  {"bindings", ToHex(digests.bindings.Publish())},
                  {"tiers", TiersToJson(digests)}};
+  const uint64_t expected = checked + missing.size();
   const double rate =
-      checked == 0 ? 1.0 : static_cast<double>(matched) / static_cast<double>(checked);
+      expected == 0 ? 1.0 : static_cast<double>(matched) / static_cast<double>(expected);
   return {{"ok", ok()},
           {"space", space},
           {"checked", checked},

@@ -1,6 +1,7 @@
 #include "migration/internal/space_migration.h"
 
 #include <algorithm>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -61,6 +62,38 @@ uint64_t UnitSize(const MigrateOptions& options) {
                               options.batch_size);
 }
 
+namespace {
+
+// Whether all that was read of a file that is gone is there under another name: upstream moves its
+// logs to archives.
+Result<bool> WasMoved(FileSystem& fs, const SourceSpace& space, const SourceExtent& extent) {
+  for (const SourceFile& file : space.files) {
+    if (FileSize(fs, file.path) != extent.size_bytes) continue;
+    ENGRAM_ASSIGN_OR_RETURN(const Sha256Digest hash, HashPrefix(fs, file.path, extent.size_bytes));
+    if (hash == extent.sha256) return true;
+  }
+  return false;
+}
+
+// What the checkpoint has seen and must still be there under its name.
+Result<std::vector<SourceExtent>> UnmovedExtents(FileSystem& fs, const SourceSpace& space,
+                                                 const Checkpoint& checkpoint) {
+  std::set<std::string> names;
+  for (const SourceFile& file : space.files) names.insert(file.relative_path);
+  std::vector<SourceExtent> unmoved;
+  for (const SourceExtent& extent : checkpoint.source) {
+    if (!names.contains(extent.path)) {
+      if (extent.size_bytes == 0) continue;  // upstream leaves empty logs and removes them
+      ENGRAM_ASSIGN_OR_RETURN(const bool moved, WasMoved(fs, space, extent));
+      if (moved) continue;
+    }
+    unmoved.push_back(extent);
+  }
+  return unmoved;
+}
+
+}  // namespace
+
 Status CheckSource(FileSystem& fs, const SpaceSource& source, const Checkpoint& checkpoint) {
   if (source.source == nullptr) {
     if (checkpoint.source_path.empty() || checkpoint.state > JobState::kPrepared) {
@@ -70,6 +103,7 @@ Status CheckSource(FileSystem& fs, const SpaceSource& source, const Checkpoint& 
         "the interrupted job reads the source " + checkpoint.source_path,
         "give it again with --source, or run without --resume");
   }
+  ENGRAM_ASSIGN_OR_RETURN(const auto before, UnmovedExtents(fs, *source.space, checkpoint));
   std::vector<SourceFileNow> now;
   for (const SourceFile& file : source.space->files) {
     SourceFileNow seen{file.relative_path, FileSize(fs, file.path), 0, {}};
@@ -80,7 +114,7 @@ Status CheckSource(FileSystem& fs, const SpaceSource& source, const Checkpoint& 
     }
     now.push_back(std::move(seen));
   }
-  return CheckSourceOnlyGrew(checkpoint.source, now);
+  return CheckSourceOnlyGrew(before, now);
 }
 
 SpaceMigration::SpaceMigration(const JobContext& context, const MigrateOptions& options,

@@ -80,6 +80,9 @@ struct Admin {
 
 Response Features(MigrationScheduler& scheduler, const Failures& failures = {}) {
   json answer = {{kFlag, scheduler.dual_memory_types()}};
+  // They keep the mode that they reached until the flag is turned.
+  const std::set<std::string> guided = scheduler.guided_spaces();
+  if (!guided.empty()) answer["guided_spaces"] = guided;
   if (const size_t pending = scheduler.pending_spaces()) answer["pending_spaces"] = pending;
   if (!failures.empty()) answer["failed_spaces"] = ToJson(failures);
   return Response::Json(200, Dump(answer));
@@ -146,7 +149,7 @@ std::optional<Response> CheckKnob(const std::string& name, const json& value) {
   return std::nullopt;
 }
 
-Response StartOnline(Admin& admin, const json& body) {
+Response StartOnline(Admin& admin, const json& body, std::optional<std::string> space) {
   for (const auto& [name, value] : body.items()) {
     if (name != "action" && name != "space") {
       return ErrorResponse(400, "BAD_REQUEST", "an action takes no \"" + name + "\"",
@@ -159,8 +162,15 @@ Response StartOnline(Admin& admin, const json& body) {
                          "there is no action \"" + body["action"].get<std::string>() + "\"",
                          "the actions are: online");
   }
-  std::optional<std::string> space;
-  if (body.contains("space")) space = body["space"].get<std::string>();
+  if (body.contains("space")) {
+    const std::string in_body = body["space"].get<std::string>();
+    if (space && *space != in_body) {
+      return ErrorResponse(400, "BAD_REQUEST",
+                           "two spaces are named: " + *space + " and " + in_body,
+                           "name the space once, in a header, in the query or in the body");
+    }
+    space = in_body;
+  }
   const Status status = admin.context.scheduler.MigrateOnline(space);
   if (!status.ok()) return StatusResponse(status);
   return Migration(admin.context, space);
@@ -172,7 +182,7 @@ Response PostMigration(Admin& admin, const Request& request) {
   const auto space = NamedSpace(request);
   if (!space) return ToResponse(space.error());
   MutexLock lock(admin.mutex);
-  if (body->contains("action")) return StartOnline(admin, *body);
+  if (body->contains("action")) return StartOnline(admin, *body, *space);
   ConfigSet::Changes changes;
   for (const auto& [name, value] : body->items()) {
     if (auto refusal = CheckKnob(name, value)) return *refusal;

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -126,6 +127,8 @@ class MigrationScheduler {
   // Spaces(). It goes on after a restart, and its spaces keep their mode while the flag is off.
   // kNotFound: no such space.
   virtual Status MigrateOnline(const std::optional<std::string>& space) = 0;
+  // Those that went the guided way since the flag was last turned: their modes are their own.
+  virtual std::set<std::string> guided_spaces() const = 0;
   // kInvalidArgument for a value out of range; nothing changed then.
   virtual Status SetKnobs(const SchedulerKnobs& knobs) = 0;
   virtual SchedulerKnobs knobs() const = 0;

@@ -99,6 +99,7 @@ class Scheduler final : public MigrationScheduler {
   bool dual_memory_types() const override { return dual_.load(); }
   size_t pending_spaces() override;
   Status MigrateOnline(const std::optional<std::string>& space) override;
+  std::set<std::string> guided_spaces() const override;
   Status SetKnobs(const SchedulerKnobs& knobs) override;
   SchedulerKnobs knobs() const override;
   void SetHttpPort(uint16_t port) override { http_port_.store(port); }

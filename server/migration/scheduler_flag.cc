@@ -328,4 +328,9 @@ Status Scheduler::MigrateOnline(const std::optional<std::string>& space) {
   return Status::Ok();
 }
 
+std::set<std::string> Scheduler::guided_spaces() const {
+  MutexLock lock(mutex_);
+  return online_.spaces();
+}
+
 }  // namespace engram::server

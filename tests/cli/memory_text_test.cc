@@ -101,6 +101,12 @@ TEST(JsonStringTest, EveryCharacterSurvives) {
   EXPECT_EQ(printed.find('\n'), std::string::npos);
 }
 
+TEST(JsonStringTest, BytesThatAreNoTextAreShownAndLeaveTheRestValid) {
+  std::string printed = "[";
+  AppendJsonString("/tmp/\xff\n\"", &printed);
+  EXPECT_EQ(json::parse(printed + "]").at(0), "/tmp/\\xff\n\"");
+}
+
 TEST(MemoryInputTest, MissingKeysTakeTheDefaultsOfUpstreamsConstructor) {
   const MemoryInput input = Parsed("\"confidence\":{\"encoding\":0.25}");
   EXPECT_EQ(input.activation, 0.25f);

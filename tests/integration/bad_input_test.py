@@ -126,6 +126,12 @@ class CheckpointTest(BadInputTest):
         (self.log_folder() / "wal-ffffffffffffff00.log").write_bytes(original[:400])
         self.goes_on()
 
+    def test_a_source_whose_log_was_moved_to_an_archive_is_gone_on_with(self):
+        archive = self.log_folder() / ".archive-1"
+        archive.mkdir()
+        self.log().rename(archive / "wal-0000000000000007.log")
+        self.goes_on()
+
     def test_a_rewritten_source_under_another_path_is_a_source_of_its_own(self):
         self.goes_on()
         original = self.log().read_bytes()
@@ -194,6 +200,16 @@ class StoreFilesTest(BadInputTest):
                         ["space", "stats"], ["space", "mode", "legacy"]):
             self.refused(*command, code="CORRUPTION", say=segment.name,
                          hint="`engram space salvage --dry-run`")
+
+    def test_a_data_file_that_was_cut_is_refused_by_every_command(self):
+        self.run_ok("migrate-dual", "--source", FIXTURES / "plain" / "data")
+        data, = self.dual.glob("store.*/data.mdb")
+        os.truncate(data, data.stat().st_size - 65536)
+        for command in (["memory", "list"], ["memory", "get", "m-1"], ["memory", "delete", "m-1"],
+                        ["verify"], ["compact"], ["migrate-dual"], ["migrate-dual", "rollback"],
+                        ["migrate-dual", "--source", FIXTURES / "plain" / "data"],
+                        ["space", "stats"], ["space", "salvage", "--dry-run"]):
+            self.refused(*command, code="CORRUPTION", say="data.mdb is cut off", hint="backup")
 
     def test_a_store_of_a_newer_version_is_refused_by_every_command(self):
         store = self.dual / "STORE"

@@ -146,6 +146,15 @@ class JobsTest(harness.StoreTest):
         one = self.run_json("migrate-dual", "status", "--space=---")
         self.assertEqual([s["space"] for s in one["spaces"]], ["---"])
 
+    def test_without_a_source_only_the_named_space_is_migrated(self):
+        for space in ("default", "other", "third"):
+            self.run_ok("space", "mode", "legacy", f"--space={space}")
+        self.assertEqual([s["space"] for s in self.run_json("migrate-dual")["spaces"]], ["default"])
+        modes = self.run_json("space", "list")["spaces"]
+        self.assertEqual([m["mode"] for m in modes], ["dual", "legacy", "legacy"])
+        self.run_json("migrate-dual", "--space", "third")
+        self.assertEqual(len(self.run_json("migrate-dual", "--all-spaces")["spaces"]), 3)
+
     def test_the_mode_of_all_spaces_is_shown_and_set(self):
         self.run_ok("migrate-dual", "--source", harness.FIXTURES / "spaces" / "data")
         names = [s["space"] for s in self.run_json("space", "list")["spaces"]]

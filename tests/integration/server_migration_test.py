@@ -308,6 +308,20 @@ class Flag(ServerTest):
         server.start()
         self.assertTrue(server.ok("GET", "/api/v1/admin/features")["dual_memory_types"])
 
+    def test_a_space_whose_data_file_was_cut_takes_no_other_down(self):
+        server = self.server()
+        server.put("x", "text")
+        server.put("x", "text", space="ill")
+        server.stop()
+        data, = (self.root / "ill" / "dual").glob("store.*/data.mdb")
+        os.truncate(data, data.stat().st_size - 4096)
+        server.start()
+        for _ in range(3):
+            refused = server.call("GET", "/api/v1/memories/x", headers={"X-Memory-Space": "ill"})
+            self.assertEqual(refused.status, 500, refused)
+            self.assertEqual(server.get("x").status, 200)
+        server.put("y", "more")
+
     def test_off_is_refused_once_a_space_is_finalized(self):
         server = self.server()
         server.put("a", "text")
@@ -559,7 +573,10 @@ class Guided(ServerTest):
         server.stop()
         server.start()
         self.assertEqual(server.migration()["mode"], "dual", "the flag is off: it keeps its mode")
+        self.assertEqual(server.ok("GET", "/api/v1/admin/features"),
+                         {"dual_memory_types": False, "guided_spaces": ["default"]})
         server.flag(True)
+        self.assertEqual(server.ok("GET", "/api/v1/admin/features"), {"dual_memory_types": True})
         server.flag(False)
         self.assertEqual(server.migration()["mode"], "legacy", "the flag was turned: it follows")
 
@@ -575,6 +592,22 @@ class Guided(ServerTest):
             self.assertIn(server.migration()["mode"], (mode, "shadow", "dual"))
         self.watch(server, self.done)
         self.assertEqual(server.wait_drained()["digest"], digest)
+
+    def test_only_the_space_that_is_named_anywhere_goes(self):
+        server = self.server()
+        server.put("x", "text")
+        server.put("x", "text", space="alpha")
+        online = {"action": "online"}
+        target = "/api/v1/admin/migration"
+        self.assertEqual(server.call("POST", target, online, {"X-Memory-Space": "ghost"}).status, 404)
+        self.assertEqual(server.call("POST", target + "?space=ghost", online).status, 404)
+        self.assertEqual(server.call("POST", target, {**online, "space": "default"},
+                                     {"X-Memory-Space": "alpha"}).status, 400)
+        self.assertEqual(server.migration()["mode"], "legacy")
+        reply = server.call("POST", target, online, {"X-Memory-Space": "alpha"})
+        self.assertEqual(reply.status, 200, reply)
+        server.wait_migration(lambda status: status["mode"] == "dual", "it never came", "alpha")
+        self.assertEqual(server.migration()["mode"], "legacy")
 
     def test_the_command_drives_it_until_it_is_done(self):
         server = self.server()
