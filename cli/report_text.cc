@@ -125,6 +125,7 @@ std::string MigratedSpaceText(const Report& space, bool dry_run) {
             Number(space, "seconds_predicted") + " s\n";
     return text;
   }
+  if (!space.contains("bytes_written")) return text;  // refused before anything was written
   text += "  wrote     " + MebibytesText(At(space, "bytes_written")) + " in " +
           Number(space, "seconds") + " s, " + Number(space, "nodes_per_second") +
           " nodes/sec, memory peak " + MebibytesText(At(space, "resident_anon_peak_bytes")) + "\n";

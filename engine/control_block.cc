@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/crc32c.h"
+#include "engine/internal/fault_guard.h"
 
 namespace engram::engine {
 namespace {
@@ -140,6 +141,7 @@ ControlBlock::~ControlBlock() = default;
 
 Result<std::unique_ptr<ControlBlock>> ControlBlock::Open(FileSystem& fs, const std::string& path,
                                                          const Uuid& store_uuid) {
+  internal::InstallFaultGuard();
   const std::string fresh = internal::NewControlFile(store_uuid);
   uint64_t sequence = 0;
   auto page = ReadPage(fs, path);
@@ -162,9 +164,16 @@ Result<std::unique_ptr<ControlBlock>> ControlBlock::Open(FileSystem& fs, const s
   }
 }
 
+// A file that somebody cut shows nothing until the space is opened again.
+void ControlBlock::PublishLocked(const ControlState& state) {
+  void* const page = mapping_->region.get_address();
+  const uint64_t sequence = ++sequence_;
+  internal::RunGuarded([&] { internal::PublishInto(page, sequence, state, UINT64_MAX); });
+}
+
 void ControlBlock::Publish(const ControlState& state) {
   std::lock_guard lock(mutex_);
-  internal::PublishInto(mapping_->region.get_address(), ++sequence_, state, UINT64_MAX);
+  PublishLocked(state);
   last_ = state;
 }
 
@@ -173,7 +182,7 @@ void ControlBlock::Retire() {
   if (!last_ || last_->pid == 0) return;
   last_->pid = 0;
   last_->pid_start_time = 0;
-  internal::PublishInto(mapping_->region.get_address(), ++sequence_, *last_, UINT64_MAX);
+  PublishLocked(*last_);
 }
 
 }  // namespace engram::engine

@@ -74,6 +74,7 @@ class ControlBlock {
  private:
   struct Mapping;
   explicit ControlBlock(std::unique_ptr<Mapping> mapping, uint64_t sequence);
+  void PublishLocked(const ControlState& state);
 
   std::mutex mutex_;
   const std::unique_ptr<Mapping> mapping_;

@@ -7,14 +7,13 @@
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
-#include <csetjmp>
-#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <system_error>
 #include <thread>
 
 #include "base/check.h"
+#include "engine/internal/fault_guard.h"
 
 namespace engram::engine::lmdb {
 namespace {
@@ -76,13 +75,10 @@ constexpr const char* kDamagedHint =
     "engram space salvage keeps what is intact; or restore the space from a backup";
 
 // LMDB trusts its pages. Where they contradict each other it asserts, or follows a pointer out of
-// the map; either would end a process that serves other stores as well. Both lead here from a read
-// or from a change of a transaction, which is then dropped: nothing is written before the commit,
-// and between here and there is nothing but LMDB's C.
-thread_local std::jmp_buf* volatile t_call_in_progress = nullptr;
-
+// the map. From a read or a change of a transaction both lead back here; the transaction is then
+// dropped, and nothing is written before the commit.
 void OnAssertion(MDB_env* env, const char* what) {
-  if (t_call_in_progress != nullptr) std::longjmp(*t_call_in_progress, 1);
+  internal::LeaveGuardedCall();
   const char* path = "";
   mdb_env_get_path(env, &path);
   std::fprintf(stderr,
@@ -91,47 +87,11 @@ void OnAssertion(MDB_env* env, const char* what) {
                path, what, kDamagedHint);
 }
 
-struct sigaction g_previous_handlers[NSIG];
-
-void OnFault(int number, siginfo_t* info, void* context) {
-  if (t_call_in_progress != nullptr && info->si_code > 0) std::longjmp(*t_call_in_progress, 1);
-  // Not ours: whoever was there before, or the end that it would have been.
-  const struct sigaction& previous = g_previous_handlers[number];
-  if ((previous.sa_flags & SA_SIGINFO) != 0) return previous.sa_sigaction(number, info, context);
-  if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {
-    return previous.sa_handler(number);
-  }
-  sigaction(number, &previous, nullptr);  // the same instruction faults again
-}
-
-void CatchFaultsOnce() {
-  static const bool caught = [] {
-    struct sigaction action = {};
-    action.sa_sigaction = OnFault;
-    action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
-    sigemptyset(&action.sa_mask);
-    for (int number : {SIGSEGV, SIGBUS}) {
-      if (sigaction(number, &action, &g_previous_handlers[number]) != 0) return false;
-    }
-    return true;
-  }();
-  static_cast<void>(caught);
-}
-
 // The result of `call`, or MDB_CORRUPTED where it ran into an assertion or out of the map.
 template <typename Call>
 int Guarded(Call call) {
-  std::jmp_buf here;
-  std::jmp_buf* const outer = t_call_in_progress;
-  int rc = MDB_CORRUPTED;
-  if (setjmp(here) == 0) {
-    t_call_in_progress = &here;
-    rc = call();
-  } else {
-    rc = MDB_CORRUPTED;
-  }
-  t_call_in_progress = outer;
-  return rc;
+  int rc = 0;
+  return internal::RunGuarded([&] { rc = call(); }) ? rc : MDB_CORRUPTED;
 }
 
 MDB_val ToVal(Bytes bytes) { return {bytes.size(), const_cast<uint8_t*>(bytes.data())}; }
@@ -315,7 +275,7 @@ std::string Environment::Describe(std::string_view operation) const {
 }
 
 Result<std::unique_ptr<Environment>> Environment::Open(const EnvironmentOptions& options) {
-  CatchFaultsOnce();
+  internal::InstallFaultGuard();
   std::unique_ptr<Environment> environment(new Environment());
   environment->path_ = options.path;
   auto describe = [&](std::string_view what) { return environment->Describe(what); };

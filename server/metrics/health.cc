@@ -113,9 +113,9 @@ std::vector<HealthCheck> EvaluateHealth(const HealthInputs& inputs) {
                                : Health::kHealthy;
   };
   std::vector<HealthCheck> checks;
-  checks.push_back(Check(
-      "memory", "memory", Health::kHealthy,
-      Text("%.1f MiB resident", static_cast<double>(inputs.resident_anon_bytes) / (1 << 20))));
+  checks.push_back(Check("memory", "memory", Health::kHealthy,
+                         Text("%.1f MiB of anonymous memory resident",
+                              static_cast<double>(inputs.resident_anon_bytes) / (1 << 20))));
   checks.push_back(Check("latency", "latency",
                          rate(inputs.p99_seconds, kSlowSeconds, kVerySlowSeconds),
                          Text("p99 of the last minute: %.1f ms", inputs.p99_seconds * 1e3)));

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstring>
+#include <filesystem>
 #include <thread>
 
 #include "tests/testing/golden.h"
@@ -113,6 +114,19 @@ TEST_F(ControlBlockTest, ShortForeignAndMissingFilesReadAsNotFoundAndAreWrittenA
     Open()->Publish(StateOf(3));
     EXPECT_TRUE(Same(Read().value(), StateOf(3))) << bytes.size();
   }
+}
+
+TEST_F(ControlBlockTest, AFileThatIsCutUnderItsOwnerShowsNothingAndEndsNobody) {
+  {
+    auto block = Open();
+    block->Publish(StateOf(1));
+    std::filesystem::resize_file(path_, 0);
+    block->Publish(StateOf(2));
+    EXPECT_EQ(Read().status().code(), StatusCode::kNotFound);
+    block->Retire();
+  }
+  Open()->Publish(StateOf(3));
+  EXPECT_TRUE(Same(Read().value(), StateOf(3)));
 }
 
 TEST_F(ControlBlockTest, TheNextOwnerGoesOnAndAnotherStoreBeginsAnew) {

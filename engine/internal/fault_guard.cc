@@ -1,0 +1,40 @@
+#include "engine/internal/fault_guard.h"
+
+#include <csignal>
+#include <initializer_list>
+
+namespace engram::engine::internal {
+
+constinit thread_local std::jmp_buf* volatile t_guarded_call = nullptr;
+
+namespace {
+
+struct sigaction g_previous[NSIG];
+
+void OnFault(int number, siginfo_t* info, void* context) {
+  if (info->si_code > 0) LeaveGuardedCall();  // a real fault, not one that somebody sent
+  const struct sigaction& previous = g_previous[number];
+  if ((previous.sa_flags & SA_SIGINFO) != 0) return previous.sa_sigaction(number, info, context);
+  if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {
+    return previous.sa_handler(number);
+  }
+  sigaction(number, &previous, nullptr);
+  if (info->si_code <= 0) raise(number);  // else the same instruction faults again
+}
+
+bool Install() {
+  struct sigaction action = {};
+  action.sa_sigaction = OnFault;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+  sigemptyset(&action.sa_mask);
+  for (int number : {SIGSEGV, SIGBUS}) {
+    if (sigaction(number, &action, &g_previous[number]) != 0) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+void InstallFaultGuard() { [[maybe_unused]] static const bool installed = Install(); }
+
+}  // namespace engram::engine::internal
