@@ -113,6 +113,7 @@ Status FromLmdb(int rc, std::string_view what) {
     case MDB_PAGE_NOTFOUND:
     case MDB_CORRUPTED:
     case MDB_INVALID:
+    case MDB_BAD_TXN:  // a transaction that has met one of these before
       return Status::Corruption(message, kDamagedHint);
     case MDB_VERSION_MISMATCH:
     case MDB_INCOMPATIBLE:
@@ -267,7 +268,8 @@ Status WriteTxn::Commit() {
   if (put_bytes_ >= kEarlyWritebackBytes) early.emplace(environment_->env_);
   const int rc = mdb_txn_commit(txn);
   if (rc != 0) return FromLmdb(rc, environment_->Describe("commit"));
-  return environment_->CoverPages();
+  IgnoreError(environment_->CoverPages(), "it is committed, and the next open does it");
+  return Status::Ok();
 }
 
 std::string Environment::Describe(std::string_view operation) const {

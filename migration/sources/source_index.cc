@@ -4,6 +4,8 @@
 #include <bit>
 #include <functional>
 
+#include "base/utf8.h"
+
 namespace engram::migration {
 namespace {
 
@@ -112,6 +114,10 @@ Status SourceIndex::Add(uint32_t file, const LogScanner::Event& record) {
     case UpstreamType::kMemoryUpdate:
       return AddMemory(ref, record);
     case UpstreamType::kMemoryDelete:
+      if (!IsValidUtf8(record.payload())) {
+        Quarantine(ref, "the id of a delete is not UTF-8");
+        return Status::Ok();
+      }
       ++counters_.deletes;
       return Delete(record.payload());
     case UpstreamType::kConsolidation:
@@ -120,18 +126,19 @@ Status SourceIndex::Add(uint32_t file, const LogScanner::Event& record) {
       ++counters_.other_types;
       return Status::Ok();
   }
-  quarantined_.push_back({ref, "record type " + std::to_string(ref.type) + " is unknown"});
-  counters_.quarantined.push_back(
-      {space_.files[file].relative_path, ref.offset, quarantined_.back().reason});
+  Quarantine(ref, "record type " + std::to_string(ref.type) + " is unknown");
   return Status::Ok();
+}
+
+void SourceIndex::Quarantine(const RecordRef& ref, const std::string& reason) {
+  quarantined_.push_back({ref, reason});
+  counters_.quarantined.push_back({space_.files[ref.file].relative_path, ref.offset, reason});
 }
 
 Status SourceIndex::AddMemory(const RecordRef& ref, const LogScanner::Event& record) {
   Status decoded = compat::DecodeUpstreamPayload(ref.type, record.payload(), &scratch_);
   if (!decoded.ok()) {
-    quarantined_.push_back({ref, decoded.message()});
-    counters_.quarantined.push_back(
-        {space_.files[ref.file].relative_path, ref.offset, decoded.message()});
+    Quarantine(ref, decoded.message());
     return Status::Ok();
   }
   const engine::Memory& memory = scratch_.memory;

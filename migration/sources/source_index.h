@@ -111,6 +111,7 @@ class SourceIndex {
   Status Add(uint32_t file, const LogScanner::Event& record);
   Status AddMemory(const RecordRef& ref, const LogScanner::Event& record);
   Status Delete(Bytes id);
+  void Quarantine(const RecordRef& ref, const std::string& reason);
   Result<bool> IsDuplicate(uint64_t header_hash, const LogScanner::Event& record);
   Result<bool> SameRecord(const Version& version, const LogScanner::Event& record);
   Result<uint64_t> FindOrAddId(std::string_view id);

@@ -228,12 +228,15 @@ TEST_F(HandMadeSource, UndecodableRecordsAreQuarantinedAndSupersedeNothing) {
   Raw(7, "unknown");
   Raw(0, "");
   Raw(5, "");
+  Raw(3, "\xff");
   Source source = Write();
   auto index = Build(source.spaces[0]);
-  EXPECT_EQ(index->counters().records, 6u);
+  EXPECT_EQ(index->counters().records, 7u);
+  EXPECT_EQ(index->counters().deletes, 0u);
   EXPECT_EQ(index->counters().episodes, 1u);
   EXPECT_EQ(index->counters().other_types, 1u);
-  ASSERT_EQ(index->counters().quarantined.size(), 4u);
+  ASSERT_EQ(index->counters().quarantined.size(), 5u);
+  EXPECT_THAT(index->counters().quarantined[4].reason, HasSubstr("not UTF-8"));
   EXPECT_THAT(index->counters().quarantined[0].reason, HasSubstr("left over"));
   EXPECT_THAT(index->counters().quarantined[2].reason, HasSubstr("type 7"));
   std::vector<RecordRef> refs;

@@ -17,6 +17,7 @@ class FakeScheduler final : public MigrationScheduler {
   bool dual_memory_types() const override { return dual; }
   size_t pending_spaces() override { return 0; }
   Status MigrateOnline(const std::optional<std::string>&) override { return Status::Ok(); }
+  std::set<std::string> guided_spaces() const override { return {}; }
   Status SetKnobs(const SchedulerKnobs&) override { return Status::Ok(); }
   SchedulerKnobs knobs() const override { return {}; }
   void SetHttpPort(uint16_t) override {}
