@@ -33,11 +33,24 @@ Result<Pairs> CommandLineKeys(const StartFlags& flags) {
   return keys;
 }
 
+Result<server::ConfigSet::Inputs> InputsOf(Session& session, const StartFlags& flags) {
+  server::ConfigSet::Inputs inputs = ConfigInputs(session, flags.server);
+  ENGRAM_ASSIGN_OR_RETURN(const Pairs keys, CommandLineKeys(flags));
+  inputs.command_line.insert(inputs.command_line.end(), keys.begin(), keys.end());
+  return inputs;
+}
+
+// Whether it is the flags that are wrong: a key, or a value that no file would be allowed either.
+bool IsWrongUsage(Session& session, const StartFlags& flags) {
+  const auto inputs = InputsOf(session, flags);
+  if (!inputs.ok()) return true;
+  return !server::ConfigSet::Load(*inputs).ok() &&
+         server::ConfigSet::Load(ConfigInputs(session, flags.server)).ok();
+}
+
 Result<server::ServerOptions> OptionsOf(Session& session, const StartFlags& flags) {
   server::ServerOptions options;
-  options.inputs = ConfigInputs(session, flags.server);
-  ENGRAM_ASSIGN_OR_RETURN(const Pairs keys, CommandLineKeys(flags));
-  options.inputs.command_line.insert(options.inputs.command_line.end(), keys.begin(), keys.end());
+  ENGRAM_ASSIGN_OR_RETURN(options.inputs, InputsOf(session, flags));
   options.version = ENGRAM_VERSION;
   ENGRAM_ASSIGN_OR_RETURN(const auto set, server::ConfigSet::Load(options.inputs));
   const server::Config config = set.config();
@@ -63,6 +76,7 @@ Status SayStarted(Console& console, const std::string& url, uint16_t port) {
 int ServerStart(Session& session, const StartFlags& flags) {
   Console& console = session.console();
   auto options = OptionsOf(session, flags);
+  if (!options.ok() && IsWrongUsage(session, flags)) return console.FailUsage(options.status());
   if (!options.ok()) return console.Fail(options.status());
   bool started = false;
   options->started = [&](const std::string& url, uint16_t port) {

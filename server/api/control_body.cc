@@ -48,6 +48,7 @@ tl::expected<nlohmann::json, Response> ControlBody(const Request& request) {
         std::string("the body is a JSON ") + json.type_name() + ", expected an object",
         "send one JSON object, for example {\"paused\": true}"));
   }
+  for (auto at = json.begin(); at != json.end();) at = at->is_null() ? json.erase(at) : ++at;
   return json;
 }
 

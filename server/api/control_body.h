@@ -9,8 +9,8 @@
 
 namespace engram::server {
 
-// The body's object, or the refusal: 415 without a JSON content type, 400 for what is not
-// well-formed, 422 for anything but an object.
+// The body's object without its nulls, which are absent values, or the refusal: 415 without a JSON
+// content type, 400 for what is not well-formed, 422 for anything but an object.
 tl::expected<nlohmann::json, Response> ControlBody(const Request& request);
 
 }  // namespace engram::server

@@ -156,9 +156,12 @@ class AsioListener final : public Listener {
             return;
           }
           const uint32_t open = connections();
-          if (open >= context_.options.connections_max) CloseOldestWaiting(Room::kAtTheLimit);
           if (open < 2 * context_.options.connections_max) {  // else none of them waits
-            boost::asio::post(thread.io(), [&thread, taken = std::move(socket)]() mutable {
+            boost::asio::post(thread.io(), [this, &thread, taken = std::move(socket)]() mutable {
+              // Looked at here: in a rush many are accepted before the first of them counts.
+              if (connections() >= context_.options.connections_max) {
+                CloseOldestWaiting(Room::kAtTheLimit);
+              }
               thread.Adopt(std::move(taken));
             });
           }
@@ -183,8 +186,9 @@ class AsioListener final : public Listener {
   }
 
   enum class Room { kAtTheLimit, kNone };
-  // What a thread shows is old until it gets the processor: looked at again where it closes, or a
-  // thread that was late would close one for each connection that was accepted meanwhile.
+  // On any I/O thread. What a thread shows is old until it gets the processor: looked at again
+  // where it closes, or a thread that was late would close one for each connection that was
+  // accepted meanwhile.
   void CloseOldestWaiting(Room room) {
     IoThread* oldest = ThreadOfOldestWaiting();
     if (oldest == nullptr) return;

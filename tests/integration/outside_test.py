@@ -86,7 +86,7 @@ class OutsideTest(StoreTest):
     def test_one_broken_space_fails_the_whole_and_stops_no_other(self):
         self.run_ok("migrate-dual", "--source", FIXTURES / "spaces" / "data")
         self.flip(self.root / "a_b" / "dual" / "STORE", 20)
-        for command in (["migrate-dual"], ["verify", "--all-spaces"], ["space", "list"],
+        for command in (["migrate-dual", "--all-spaces"], ["verify", "--all-spaces"], ["space", "list"],
                         ["migrate-dual", "status"], ["compact", "--all-spaces"],
                         ["migrate-dual", "can-rollback", "--all-spaces"]):
             report = self.fails(*command)

@@ -84,21 +84,22 @@ class ServerCliTest(harness.StoreTest):
         config = self.folder / "bad.toml"
         config.write_text("[features]\ndual_memory_type = true\n")
         cases = [
-            (["--config", config], {}, f"{config}:2:1: unknown key"),
-            (["--config", self.folder / "none.toml"], {}, "none.toml"),
-            (["--set", "server.nonsense=1"], {}, "the command line: unknown key"),
-            (["--set", "server.http_threads"], {}, "has no value"),
-            (["--port", "seventy"], {}, "server.http_port"),
-            (["--bind", "0.0.0.0"], {}, "no API key"),
-            ([], {"ENGRAM_HTTP_BIND": "::"}, "no API key"),
-            ([], {"ENGRAM_AUTH_MODE": "api_key"}, "server.api_key is not set"),
+            (["--config", config], {}, f"{config}:2:1: unknown key", 1),
+            (["--config", self.folder / "none.toml"], {}, "none.toml", 1),
+            (["--set", "server.nonsense=1"], {}, "the command line: unknown key", 2),
+            (["--set", "server.http_threads"], {}, "has no value", 2),
+            (["--port", "seventy"], {}, "server.http_port", 2),
+            (["--dual-memory-types=maybe"], {}, "features.dual_memory_types", 2),
+            (["--bind", "0.0.0.0"], {}, "no API key", 1),
+            ([], {"ENGRAM_HTTP_BIND": "::"}, "no API key", 1),
+            ([], {"ENGRAM_AUTH_MODE": "api_key"}, "server.api_key is not set", 1),
             ([], {"ENGRAM_FEATURES_DUAL_MEMORY_TYPES": "maybe"},
-             "ENGRAM_FEATURES_DUAL_MEMORY_TYPES"),
+             "ENGRAM_FEATURES_DUAL_MEMORY_TYPES", 1),
         ]
-        for arguments, env, say in cases:
+        for arguments, env, say, code in cases:
             result = self.engram("start", *(["--port", port] if "--port" not in arguments else []),
                                  *arguments, "--json", env=env, timeout=20)
-            self.assertEqual(result.code, 1, f"{arguments} {env}: {result}")
+            self.assertEqual(result.code, code, f"{arguments} {env}: {result}")
             self.assertIn(say, result.json["error"]["message"])
             self.assertTrue(result.json["error"]["hint"])
         self.assertFalse((self.folder / "engram.pid").exists())

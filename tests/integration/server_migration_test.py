@@ -575,6 +575,8 @@ class Guided(ServerTest):
         self.assertEqual(server.migration()["mode"], "dual", "the flag is off: it keeps its mode")
         self.assertEqual(server.ok("GET", "/api/v1/admin/features"),
                          {"dual_memory_types": False, "guided_spaces": ["default"]})
+        server.ok("POST", "/api/v1/admin/features", {"dual_memory_types": None})
+        self.assertEqual(server.migration()["mode"], "dual", "null is no value")
         server.flag(True)
         self.assertEqual(server.ok("GET", "/api/v1/admin/features"), {"dual_memory_types": True})
         server.flag(False)
