@@ -11,8 +11,20 @@ namespace {
 
 struct sigaction g_previous[NSIG];
 
+// A handler that is left by a jump leaves its signal blocked where somebody wraps it (the thread
+// sanitizer does): the next fault would be the end.
+void Unblock(int number) {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, number);
+  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+}
+
 void OnFault(int number, siginfo_t* info, void* context) {
-  if (info->si_code > 0) LeaveGuardedCall();  // a real fault, not one that somebody sent
+  if (t_guarded_call != nullptr && info->si_code > 0) {  // a real fault, not one that was sent
+    Unblock(number);
+    LeaveGuardedCall();
+  }
   const struct sigaction& previous = g_previous[number];
   if ((previous.sa_flags & SA_SIGINFO) != 0) return previous.sa_sigaction(number, info, context);
   if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {

@@ -117,6 +117,9 @@ TEST_F(ControlBlockTest, ShortForeignAndMissingFilesReadAsNotFoundAndAreWrittenA
 }
 
 TEST_F(ControlBlockTest, AFileThatIsCutUnderItsOwnerShowsNothingAndEndsNobody) {
+#ifdef __SANITIZE_THREAD__
+  GTEST_SKIP() << "the sanitizer stores under a lock of its own, which the fault leaves locked";
+#endif
   {
     auto block = Open();
     block->Publish(StateOf(1));
