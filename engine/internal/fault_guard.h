@@ -27,14 +27,15 @@ inline void LeaveGuardedCall() {
 template <typename Call>
 bool RunGuarded(Call call) {
   std::jmp_buf here;
-  std::jmp_buf* const outer = t_guarded_call;
+  std::jmp_buf* volatile* const slot = &t_guarded_call;  // found once: a plugin asks the loader
+  std::jmp_buf* const outer = *slot;
   if (setjmp(here) != 0) {
-    t_guarded_call = outer;
+    *slot = outer;
     return false;
   }
-  t_guarded_call = &here;
+  *slot = &here;
   call();
-  t_guarded_call = outer;
+  *slot = outer;
   return true;
 }
 
