@@ -64,17 +64,19 @@ bool HoldsAll(const std::vector<SourceExtent>& before, const std::vector<SourceE
 
 }  // namespace
 
-Status ExpectSource(engine::Store& store) {
+Status KeepMeta(engine::Store& store, std::string_view name, std::string_view value) {
   ENGRAM_ASSIGN_OR_RETURN(auto view, store.View());
-  ENGRAM_ASSIGN_OR_RETURN(const auto row, view->Meta(kSourcesBegunRow));
+  ENGRAM_ASSIGN_OR_RETURN(const auto present, view->Meta(name));
   view.reset();
-  if (row) return Status::Ok();
+  if (present && *present == value) return Status::Ok();
   ENGRAM_ASSIGN_OR_RETURN(auto txn, store.Begin());
-  ENGRAM_TRY(txn->SetMeta(kSourcesBegunRow, "1"));
+  ENGRAM_TRY(txn->SetMeta(name, value));
   ENGRAM_ASSIGN_OR_RETURN(const Lsn lsn, txn->Stage());
   txn.reset();
   return store.WaitDurable(lsn);
 }
+
+Status ExpectSource(engine::Store& store) { return KeepMeta(store, kSourcesBegunRow, "1"); }
 
 std::string SourceRowName(uint32_t number) {
   return std::string(engine::kMetaSourcePrefix) + std::to_string(number);

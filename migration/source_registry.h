@@ -5,6 +5,7 @@
 
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/store.h"
@@ -19,6 +20,9 @@ struct KnownSource {
   std::string directory;              // canonical path it was ingested from last
   std::vector<SourceExtent> extents;  // sorted by path
 };
+
+// One durable write through the log, unless the row has this value.
+Status KeepMeta(engine::Store& store, std::string_view name, std::string_view value);
 
 // Written before a served store takes in its first source.
 inline constexpr std::string_view kSourcesBegunRow = "source.begun";

@@ -65,17 +65,7 @@ Result<uint32_t> FindUnchanged(engine::ReadView& view, const std::string& direct
 
 Status KeepStamps(engine::Store& store, uint32_t source_number,
                   const std::vector<FileStamp>& stamps) {
-  const std::string name = StampsRowName(source_number);
-  const std::string row = EncodeStamps(stamps);
-  ENGRAM_ASSIGN_OR_RETURN(auto view, store.View());
-  ENGRAM_ASSIGN_OR_RETURN(const auto present, view->Meta(name));
-  view.reset();
-  if (present && *present == row) return Status::Ok();
-  ENGRAM_ASSIGN_OR_RETURN(auto txn, store.Begin());
-  ENGRAM_TRY(txn->SetMeta(name, row));
-  ENGRAM_ASSIGN_OR_RETURN(const Lsn lsn, txn->Stage());
-  txn.reset();
-  return store.WaitDurable(lsn);
+  return KeepMeta(store, StampsRowName(source_number), EncodeStamps(stamps));
 }
 
 }  // namespace engram::migration
