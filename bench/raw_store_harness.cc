@@ -86,13 +86,18 @@ void PutKeys(MDB_txn* txn, unsigned table,
 
 }  // namespace
 
-RawStore::RawStore(const std::string& directory, const RawShape& shape) : shape_(shape) {
-  std::filesystem::remove_all(directory);
-  std::filesystem::create_directories(directory);
+RawStore::RawStore(const std::string& directory, const RawShape& shape)
+    : directory_(directory), shape_(shape) {
+  std::filesystem::remove_all(directory_);
+  std::filesystem::create_directories(directory_);
+  Open();
+}
+
+void RawStore::Open() {
   Require(mdb_env_create(&env_), "create");
   Require(mdb_env_set_maxdbs(env_, 8), "maxdbs");
   Require(mdb_env_set_mapsize(env_, uint64_t{64} << 30), "mapsize");
-  Require(mdb_env_open(env_, directory.c_str(), MDB_NOMETASYNC | MDB_NORDAHEAD | MDB_NOTLS, 0600),
+  Require(mdb_env_open(env_, directory_.c_str(), MDB_NOMETASYNC | MDB_NORDAHEAD | MDB_NOTLS, 0600),
           "open");
   MDB_txn* txn = Begin(env_, 0);
   const char* names[] = {"heads", "old_heads", "text", "embeddings", "ids", "uuids"};
@@ -148,6 +153,7 @@ double RawStore::BulkLoad(uint64_t count, uint64_t batch, const std::string& log
   const double seconds = Now() - started;
   if (log >= 0) close(log);
   count_ += count;
+  std::shuffle(ids_.begin(), ids_.end(), std::mt19937_64(1));
   return seconds;
 }
 
@@ -199,8 +205,10 @@ double RawStore::UpdateHeadsInPlace(uint64_t batch) {
   return Now() - started;
 }
 
-double RawStore::ReadAllAndHash(uint32_t threads) {
+double RawStore::ReopenAndHashAll(uint32_t threads) {
   const double started = Now();
+  mdb_env_close(env_);
+  Open();
   std::vector<std::thread> workers;
   for (uint32_t worker = 0; worker < threads; ++worker) {
     workers.emplace_back([this, worker, threads] {
@@ -239,20 +247,18 @@ double RawStore::ReadAllAndHash(uint32_t threads) {
   return Now() - started;
 }
 
-double RawStore::Get(uint64_t operations, bool full) {
-  std::mt19937_64 random(1);
+double RawStore::GetAll(bool full) {
   std::vector<char> copy(8192);
   MDB_txn* txn = Begin(env_, MDB_RDONLY);
   const double started = Now();
-  for (uint64_t i = 0; i < operations; ++i) {
+  for (auto& [id, node] : ids_) {
     mdb_txn_reset(txn);
     Require(mdb_txn_renew(txn), "renew");
-    std::string& id = ids_[random() % ids_.size()].first;
     MDB_val id_key{id.size(), id.data()}, id_value;
     Require(mdb_get(txn, tables_[kIds], &id_key, &id_value), "get id");
-    uint64_t node;
-    std::memcpy(&node, id_value.mv_data, sizeof node);
-    uint64_t key = BigEndian(node + 1);
+    uint64_t found;
+    std::memcpy(&found, id_value.mv_data, sizeof found);
+    uint64_t key = BigEndian(found + 1);
     size_t at = 0;
     for (int table : {kOldHeads, kText, kEmbeddings}) {
       if (table == kEmbeddings && !full) break;

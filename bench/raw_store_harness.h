@@ -40,11 +40,12 @@ class RawStore {
   double RewriteHeads(uint64_t batch);
   // Changes 24 bytes of every head row in place: the pass of storage-engine.md 2.4.
   double UpdateHeadsInPlace(uint64_t batch);
-  // Reads every head, text and embedding row on `threads` threads, SHA-256 over the embedding.
-  double ReadAllAndHash(uint32_t threads);
-  // Random gets by id after one BulkLoad: id table, head, text; with `full` the embedding too; all
-  // copied out.
-  double Get(uint64_t operations, bool full);
+  // Opens the environment anew, so that the file is mapped anew, as by a command; then reads every
+  // head, text and embedding row on `threads` threads, SHA-256 over the embedding.
+  double ReopenAndHashAll(uint32_t threads);
+  // Every record once, by id and in random order, after one BulkLoad: id table, head, text; with
+  // `full` the embedding too; all copied out.
+  double GetAll(bool full);
   // Two threads: log writes of `batch` records (pwrite + fdatasync on a pre-written file), and the
   // rows applied in commits of `batch`, id tables included. Appends `count` records.
   double LogAndApply(uint64_t count, uint64_t batch, const std::string& log_path);
@@ -52,11 +53,14 @@ class RawStore {
   uint64_t count() const { return count_; }
 
  private:
+  void Open();
+
+  const std::string directory_;
   MDB_env* env_ = nullptr;
   unsigned tables_[6] = {};
   RawShape shape_;
   uint64_t count_ = 0;
-  std::vector<std::pair<std::string, uint64_t>> ids_;
+  std::vector<std::pair<std::string, uint64_t>> ids_;  // shuffled
 };
 
 // Median seconds of one pwrite of `size_bytes` + fdatasync on a pre-written file.

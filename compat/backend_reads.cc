@@ -79,17 +79,19 @@ Result<bool> Backend::Contains(std::string_view id) {
   ENGRAM_ASSIGN_OR_RETURN(auto view, store_.View());
   ENGRAM_ASSIGN_OR_RETURN(auto key, view->FindId(id));
   if (!key) return false;
-  ENGRAM_ASSIGN_OR_RETURN(auto record, view->Record(*key));
+  ENGRAM_ASSIGN_OR_RETURN(auto record, view->CurrentRecord(*key));
   return record.has_value();
 }
 
 Result<std::optional<FullRecord>> Backend::ReadRecord(ReadView& view, NodeKey key,
                                                       Embedding* embedding,
                                                       const ReadOptions& options) {
-  ENGRAM_ASSIGN_OR_RETURN(auto record, view.Record(key));
+  const Mode mode = view.mode();
+  ENGRAM_ASSIGN_OR_RETURN(auto record,
+                          ServesOldHeads(mode) ? view.Record(key) : view.CurrentRecord(key));
   if (!record) return std::optional<FullRecord>();
   std::optional<FullRecord> out(std::in_place);
-  FillHeads(*record, view.mode(), options, &*out);
+  FillHeads(*record, mode, options, &*out);
   out->memory.text = record->text;
   out->node.text = std::move(record->text);
   ENGRAM_ASSIGN_OR_RETURN(auto concepts, view.ConceptsOf(key));

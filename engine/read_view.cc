@@ -74,14 +74,20 @@ Result<HeadRows> ReadViewImpl::ReadHeadRows(NodeKey key) const {
   return rows;
 }
 
-Result<bool> ReadViewImpl::LoadHeads(NodeKey key, StoredRecord* record) {
+Result<bool> ReadViewImpl::LoadHeads(NodeKey key, HeadChoice choice, StoredRecord* record) {
   uint8_t raw[8];
   StoreBe64(raw, key.value);
   const Bytes row_key(raw, 8);
   record->key = key;
-  ENGRAM_ASSIGN_OR_RETURN(const HeadRows rows, ReadHeadRows(key));
-  if (rows.empty()) return false;
-  IgnoreError(TakeHeads(row_key, rows, record), "noted in the record; Record() reports it");
+  HeadRows rows;
+  ENGRAM_ASSIGN_OR_RETURN(rows.dual_head, reader_.Get(Table::kHeads, row_key));
+  const bool is_enough =
+      choice == HeadChoice::kCurrent && rows.dual_head && TakeHeads(row_key, rows, record).ok();
+  if (!is_enough) {
+    ENGRAM_ASSIGN_OR_RETURN(rows.old_head, reader_.Get(Table::kOldHeads, row_key));
+    if (rows.empty()) return false;
+    IgnoreError(TakeHeads(row_key, rows, record), "noted in the record; Record() reports it");
+  }
   ENGRAM_ASSIGN_OR_RETURN(auto value, reader_.Get(Table::kExtensions, row_key));
   if (value) {
     Status status = DecodeExtension(row_key, *value, &record->extension);
@@ -94,7 +100,7 @@ Result<bool> ReadViewImpl::LoadHeads(NodeKey key, StoredRecord* record) {
 // A record is large to move: it is filled where the caller gets it.
 Result<std::optional<StoredRecord>> ReadViewImpl::RecordToReplace(NodeKey key) {
   Result<std::optional<StoredRecord>> record{std::optional<StoredRecord>()};
-  const Result<bool> found = LoadHeads(key, &record->emplace());
+  const Result<bool> found = LoadHeads(key, HeadChoice::kBoth, &record->emplace());
   if (!found.ok() || !*found) record->reset();
   if (!found.ok()) record = found.status();
   return record;
@@ -110,15 +116,23 @@ Status ReadViewImpl::NoReadableHead(NodeKey key) const {
 }
 
 Result<std::optional<StoredRecord>> ReadViewImpl::Record(NodeKey key) {
+  return RecordWith(key, HeadChoice::kBoth);
+}
+
+Result<std::optional<StoredRecord>> ReadViewImpl::CurrentRecord(NodeKey key) {
+  return RecordWith(key, HeadChoice::kCurrent);
+}
+
+Result<std::optional<StoredRecord>> ReadViewImpl::RecordWith(NodeKey key, HeadChoice choice) {
   Result<std::optional<StoredRecord>> record{std::optional<StoredRecord>()};
-  const Result<bool> found = LoadRecord(key, &record->emplace());
+  const Result<bool> found = LoadRecord(key, choice, &record->emplace());
   if (!found.ok() || !*found) record->reset();
   if (!found.ok()) record = found.status();
   return record;
 }
 
-Result<bool> ReadViewImpl::LoadRecord(NodeKey key, StoredRecord* record) {
-  ENGRAM_ASSIGN_OR_RETURN(const bool found, LoadHeads(key, record));
+Result<bool> ReadViewImpl::LoadRecord(NodeKey key, HeadChoice choice, StoredRecord* record) {
+  ENGRAM_ASSIGN_OR_RETURN(const bool found, LoadHeads(key, choice, record));
   if (!found) return false;
   const std::string row_key = EncodeU64Key(key.value);
   if (!record->has_head()) return NoReadableHead(key);
@@ -140,7 +154,7 @@ Result<std::optional<HeadCommon>> ReadView::Head(NodeKey key) {
 
 Result<std::optional<HeadCommon>> ReadViewImpl::Head(NodeKey key) {
   StoredRecord record;
-  ENGRAM_ASSIGN_OR_RETURN(const bool found, LoadHeads(key, &record));
+  ENGRAM_ASSIGN_OR_RETURN(const bool found, LoadHeads(key, HeadChoice::kCurrent, &record));
   if (!found) return std::optional<HeadCommon>();
   if (!record.has_head()) return NoReadableHead(key);
   return std::optional<HeadCommon>(record.current());

@@ -136,6 +136,9 @@ class ReadView {
   virtual Result<std::optional<NodeKey>> FindUuid(const Uuid& uuid) = 0;
   // kCorruption if a row that the record needs fails its check: its text, or every head it has.
   virtual Result<std::optional<StoredRecord>> Record(NodeKey key) = 0;
+  // The same record for one that asks only for what it says. No write leaves an old head that is
+  // newer than the dual one, so where the dual head passes its check no old head is looked for.
+  virtual Result<std::optional<StoredRecord>> CurrentRecord(NodeKey key) { return Record(key); }
   // For a write that replaces the whole record: damaged heads and text are left out (has_head()).
   virtual Result<std::optional<StoredRecord>> RecordToReplace(NodeKey key) { return Record(key); }
   // What both heads of a record have in common, of the current one, without its text. kCorruption

@@ -216,7 +216,8 @@ Status WriteTxnImpl::PutRecord(const Record& record) {
     return Status::InvalidArgument("a record needs a head in at least one form");
   }
   StoredRecord before;
-  ENGRAM_ASSIGN_OR_RETURN(const bool existed, view_.LoadHeads(record.key, &before));
+  ENGRAM_ASSIGN_OR_RETURN(const bool existed,
+                          view_.LoadHeads(record.key, HeadChoice::kBoth, &before));
   if (!existed && record.text == nullptr) {
     return Status::InvalidArgument("a new record needs its text row");
   }
@@ -246,7 +247,7 @@ Status WriteTxnImpl::PutRecord(const Record& record) {
 
 Status WriteTxnImpl::RemoveRecord(NodeKey key, std::string_view id) {
   StoredRecord record;
-  ENGRAM_ASSIGN_OR_RETURN(const bool existed, view_.LoadHeads(key, &record));
+  ENGRAM_ASSIGN_OR_RETURN(const bool existed, view_.LoadHeads(key, HeadChoice::kBoth, &record));
   if (!existed) return Status::NotFound("there is no record to remove");
   const Uuid uuid = uuids_.try_emplace(key.value, store_->UuidOf(id)).first->second;
   ENGRAM_TRY(DropLinks(key));

@@ -7,6 +7,9 @@
 
 namespace engram::engine {
 
+// kCurrent: the old head is looked at only where no dual head passes its check.
+enum class HeadChoice { kBoth, kCurrent };
+
 class ReadViewImpl final : public ReadView {
  public:
   ReadViewImpl(ReadState state, const StagedRows* staged, StoreImpl* store)
@@ -17,6 +20,7 @@ class ReadViewImpl final : public ReadView {
   Result<std::optional<NodeKey>> FindId(std::string_view id) override;
   Result<std::optional<NodeKey>> FindUuid(const Uuid& uuid) override;
   Result<std::optional<StoredRecord>> Record(NodeKey key) override;
+  Result<std::optional<StoredRecord>> CurrentRecord(NodeKey key) override;
   Result<std::optional<StoredRecord>> RecordToReplace(NodeKey key) override;
   Result<std::optional<HeadCommon>> Head(NodeKey key) override;
   Result<std::string> IdOf(NodeKey key) override;
@@ -39,12 +43,13 @@ class ReadViewImpl final : public ReadView {
   const RowReader& reader() const { return reader_; }
   // Heads, extension and whether there is any; the text row is not read. Heads that fail their
   // check are noted and left out, all of them if need be.
-  Result<bool> LoadHeads(NodeKey key, StoredRecord* record);
+  Result<bool> LoadHeads(NodeKey key, HeadChoice choice, StoredRecord* record);
   Result<HeadRows> ReadHeadRows(NodeKey key) const;
-  // As LoadHeads, with the text row; kCorruption if no head or not the text passes its check.
-  Result<bool> LoadRecord(NodeKey key, StoredRecord* record);
 
  private:
+  Result<std::optional<StoredRecord>> RecordWith(NodeKey key, HeadChoice choice);
+  // As LoadHeads, with the text row; kCorruption if no head or not the text passes its check.
+  Result<bool> LoadRecord(NodeKey key, HeadChoice choice, StoredRecord* record);
   // The error of a record all of whose heads fail their check.
   Status NoReadableHead(NodeKey key) const;
   Result<std::optional<uint64_t>> GetU64(Table table, Bytes key);

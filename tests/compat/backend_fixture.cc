@@ -120,7 +120,9 @@ Extension MakeConcept(uint64_t seed) {
 std::string Difference(MemoryBackend& backend, std::string_view id,
                        const std::optional<Acknowledged>& expected) {
   Embedding embedding;
-  auto got = Must(backend.Get(id, &embedding));
+  const auto read = backend.Get(id, &embedding);
+  if (!read.ok()) return "it cannot be read: " + read.status().ToString();
+  const std::optional<FullRecord>& got = *read;
   if (!expected) return got ? "a deleted record is served" : "";
   if (!got) return "an acknowledged record is missing";
   if (!SameBits(got->memory, expected->memory)) return "another memory is served";

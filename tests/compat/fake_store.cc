@@ -62,6 +62,11 @@ class FakeView final : public engine::ReadView {
     return std::optional<NodeKey>(NodeKey{at->second});
   }
   Result<std::optional<StoredRecord>> Record(NodeKey key) override { return MakeRecord(*s_, key); }
+  Result<std::optional<StoredRecord>> CurrentRecord(NodeKey key) override {
+    auto record = MakeRecord(*s_, key);
+    if (record && record->dual_head) record->old_head.reset();
+    return record;
+  }
   Result<std::string> IdOf(NodeKey key) override {
     auto at = s_->id_of.find(key.value);
     if (at == s_->id_of.end()) return Status::NotFound("no such key");

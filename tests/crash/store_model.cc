@@ -101,6 +101,12 @@ class Comparison {
       if (!*record && expected == model_.records.end()) continue;
       if (!*record) return "record " + Quoted(id) + " is lost";
       if (expected == model_.records.end()) return "record " + Quoted(id) + " was never there";
+      auto current = view_.CurrentRecord(key);
+      if (!current.ok() || !*current) return "record " + Quoted(id) + " has no current head";
+      if ((*current)->current().seq != (*record)->current().seq ||
+          (*current)->is_dual() != (*record)->is_dual()) {
+        return "record " + Quoted(id) + " has a current head that is not its newest";
+      }
       std::string difference = Record(**record, expected->second);
       if (!difference.empty()) return "record " + Quoted(id) + ": " + difference;
       ++found;

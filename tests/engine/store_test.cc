@@ -8,6 +8,8 @@
 
 #include "base/crypto.h"
 #include "compat/conversion.h"
+#include "engine/rows.h"
+#include "tests/migration/planted_faults.h"
 #include "tests/testing/temp_dir.h"
 
 namespace engram::engine {
@@ -178,6 +180,48 @@ TEST_F(StoreTest, CompareAndRewriteInstallsOnlyOverTheRecordThatWasRead) {
   }
   EXPECT_EQ(Count().dual, 1u);
   EXPECT_EQ(Count().old, 0u);
+}
+
+TEST_F(StoreTest, ACurrentRecordAsksForTheOldHeadOnlyWhereNoDualHeadPassesItsCheck) {
+  Put("both", "1", 0.5f, true);
+  Put("old", "2", 0.6f);
+  ASSERT_TRUE(store_->Close().ok());
+  store_.reset();
+  const std::string key = EncodeU64Key(1);
+  std::string good;
+  {
+    testing::PlantedFaults faults(dir_.path() + "/default/dual/store.1");
+    good = faults.Get(Table::kOldHeads, key);
+    faults.Put(Table::kOldHeads, key, "damaged");
+  }
+  Open(Access::kReadWrite);
+  auto view = *store_->View();
+  auto current = *view->CurrentRecord(NodeKey{1});
+  auto record = *view->Record(NodeKey{1});
+  EXPECT_TRUE(current->is_dual());
+  EXPECT_FALSE(current->old_head_damaged) << "it was looked for";
+  EXPECT_TRUE(record->old_head_damaged);
+  EXPECT_EQ(current->current().digest, record->current().digest);
+  EXPECT_EQ((*view->Head(NodeKey{1}))->digest, record->current().digest);
+  current = *view->CurrentRecord(NodeKey{2});
+  EXPECT_FALSE(current->is_dual());
+  EXPECT_EQ(current->text.content, "2");
+  EXPECT_FALSE(view->CurrentRecord(NodeKey{3})->has_value());
+  view.reset();
+  ASSERT_TRUE(store_->Close().ok());
+  store_.reset();
+  {
+    testing::PlantedFaults faults(dir_.path() + "/default/dual/store.1");
+    faults.Put(Table::kOldHeads, key, good);
+    faults.Put(Table::kHeads, key, "damaged");
+  }
+  Open(Access::kReadWrite);
+  view = *store_->View();
+  current = *view->CurrentRecord(NodeKey{1});
+  EXPECT_TRUE(current->dual_head_damaged);
+  EXPECT_FALSE(current->is_dual());
+  EXPECT_EQ(current->text.content, "1");
+  EXPECT_EQ(current->current().digest, record->current().digest);
 }
 
 TEST_F(StoreTest, AConversionThatChangesContentIsRefused) {
