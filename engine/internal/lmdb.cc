@@ -97,6 +97,23 @@ int Guarded(Call call) {
 MDB_val ToVal(Bytes bytes) { return {bytes.size(), const_cast<uint8_t*>(bytes.data())}; }
 Bytes FromVal(const MDB_val& v) { return {static_cast<const uint8_t*>(v.mv_data), v.mv_size}; }
 
+// All keys are numbers, ascending mostly. Elsewhere a key may have eight bytes by chance.
+bool HasNumberKeys(Table table) {
+  return table == Table::kHeads || table == Table::kOldHeads || table == Table::kContent ||
+         table == Table::kExtensions || table == Table::kEmbeddings;
+}
+
+// LMDB's own order (bytes, the shorter key first), in fewer steps for the keys of eight bytes that
+// most rows have.
+int CompareKeys(const MDB_val* a, const MDB_val* b) {
+  if (a->mv_size == sizeof(uint64_t) && b->mv_size == sizeof(uint64_t)) {
+    const uint64_t x = LoadBe64(a->mv_data);
+    const uint64_t y = LoadBe64(b->mv_data);
+    return x < y ? -1 : static_cast<int>(x > y);
+  }
+  return AsView(FromVal(*a)).compare(AsView(FromVal(*b)));
+}
+
 }  // namespace
 
 Status FromLmdb(int rc, std::string_view what) {
@@ -223,7 +240,7 @@ Result<std::optional<std::pair<std::string, std::string>>> WriteTxn::FindFirst(T
 }
 
 Result<bool> WriteTxn::IsAppend(Table table, MDB_cursor* cursor, Bytes key) {
-  if (key.size() != sizeof(uint64_t)) return false;
+  if (!HasNumberKeys(table) || key.size() != sizeof(uint64_t)) return false;
   std::optional<uint64_t>& last = last_keys_[static_cast<int>(table)];
   if (!last) {
     MDB_val k, v;
@@ -404,6 +421,7 @@ Status Environment::OpenTables(bool read_only) {
     rc = Guarded([&] {
       return mdb_dbi_open(txn, kTableNames[table], read_only ? 0 : MDB_CREATE, &tables_[table]);
     });
+    if (rc == 0) rc = mdb_set_compare(txn, tables_[table], CompareKeys);
     if (rc != 0) {
       mdb_txn_abort(txn);
       if (rc == MDB_NOTFOUND) {

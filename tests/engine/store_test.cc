@@ -224,6 +224,28 @@ TEST_F(StoreTest, ACurrentRecordAsksForTheOldHeadOnlyWhereNoDualHeadPassesItsChe
   EXPECT_EQ(current->current().digest, record->current().digest);
 }
 
+// Ids of seven bytes have keys as long as numbers, among others that have not.
+TEST_F(StoreTest, IdsOfEveryLengthAreAppliedFromSeveralMemtables) {
+  for (const char* id : {"bbbbbb0", "cccccccccc", "bbbbbbb", "b"}) Put(id, id, 0.5f);
+  std::filesystem::create_directories(dir_.path() + "/crashed");
+  std::filesystem::copy(dir_.path() + "/default", dir_.path() + "/crashed/default",
+                        std::filesystem::copy_options::recursive);
+  StoreOptions options;
+  options.directory = dir_.path() + "/crashed/default/dual";
+  options.space = "default";
+  options.access = Access::kReadWrite;
+  options.map_size_bytes = 1u << 30;
+  options.background_apply = false;
+  options.overlay_size_bytes_max = 1;  // every record is replayed into a memtable of its own
+  auto crashed = Store::Open({}, options);
+  ASSERT_TRUE(crashed.ok()) << crashed.status().ToString();
+  const Status applied = (*crashed)->Drain({});
+  ASSERT_TRUE(applied.ok()) << applied.ToString();
+  for (const char* id : {"bbbbbb0", "cccccccccc", "bbbbbbb", "b"}) {
+    EXPECT_TRUE((*(*(*crashed)->View())->FindId(id)).has_value()) << id;
+  }
+}
+
 TEST_F(StoreTest, AConversionThatChangesContentIsRefused) {
   const Lsn seq = Put("a", "1", 0.5f);
   auto record = *(*store_->View().value()).Record(NodeKey{1});
