@@ -4,7 +4,10 @@
 //
 //   http_load --port P --scenario remember|remember_text|get|list|search|recall
 //             [--connections 1] [--seconds 5 | --requests N] [--ids 6000] [--seed 1] [--key KEY]
+//             [--raw FILE]
 //
+// `--raw` asks the server of raw_http_harness.h, which it starts, on one connection; FILE gets what
+// that writes.
 // `--ids` is how many memories "bench-0".."bench-<n-1>" the other scenarios may ask for; remember
 // writes ids from `--ids` on (so that a fill is `--scenario remember --ids 0 --requests 6000`).
 #include <arpa/inet.h>
@@ -22,10 +25,13 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <memory>
 #include <random>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "bench/raw_http_harness.h"
 
 namespace {
 
@@ -35,6 +41,7 @@ struct Options {
   uint16_t port = 7432;
   std::string scenario = "get";
   std::string key;
+  std::string raw;
   size_t connections = 1;
   double seconds = 5;
   uint64_t requests = 0;  // 0: by time
@@ -57,6 +64,8 @@ Options Parse(int argc, char** argv) {
       options.scenario = value;
     else if (name == "--key")
       options.key = value;
+    else if (name == "--raw")
+      options.raw = value;
     else if (name == "--connections")
       options.connections = std::stoul(value);
     else if (name == "--seconds")
@@ -184,6 +193,12 @@ size_t ResponseSize(const std::string& in) {
 class Load {
  public:
   explicit Load(const Options& options) : options_(options), requests_(options) {}
+  ~Load() {
+    for (const Connection& connection : connections_) close(connection.fd);
+    close(epoll_);
+  }
+  Load(const Load&) = delete;
+  Load& operator=(const Load&) = delete;
 
   void Run() {
     epoll_ = epoll_create1(EPOLL_CLOEXEC);
@@ -275,7 +290,13 @@ class Load {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const Options options = Parse(argc, argv);
+  Options options = Parse(argc, argv);
+  std::unique_ptr<engram::bench::RawHttpServer> raw;
+  if (!options.raw.empty()) {
+    if (options.connections != 1) Die("--raw takes one connection");
+    raw = std::make_unique<engram::bench::RawHttpServer>(options.raw);
+    options.port = raw->port();
+  }
   Load load(options);
   load.Run();
   load.Print();

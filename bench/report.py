@@ -23,21 +23,23 @@ GOALS = {
 
 
 def load(paths):
-    """row name -> side -> list of (seconds, items per second or None)."""
-    rows = {}
+    """row name -> side -> list of (seconds, items per second or None); and the machines' settings."""
+    rows, settings = {}, set()
     for path in paths:
         with open(path) as file:
-            for entry in json.load(file)["benchmarks"]:
-                if entry.get("run_type") == "aggregate":
-                    continue
-                name = entry["run_name"].split("/iterations")[0]
-                row, _, side = name.rpartition("/")
-                if side not in ("ours", "raw") and not side.startswith("rival"):
-                    row, side = name, "ours"
-                scale = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}[entry["time_unit"]]
-                value = (entry["real_time"] * scale, entry.get("items_per_second"))
-                rows.setdefault(row, {}).setdefault(side, []).append(value)
-    return rows
+            run = json.load(file)
+        settings.add(run["context"].get("guest_halt_poll_ns", "unknown"))
+        for entry in run["benchmarks"]:
+            if entry.get("run_type") == "aggregate":
+                continue
+            name = entry["run_name"].split("/iterations")[0]
+            row, _, side = name.rpartition("/")
+            if side not in ("ours", "raw") and not side.startswith("rival"):
+                row, side = name, "ours"
+            scale = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}[entry["time_unit"]]
+            value = (entry["real_time"] * scale, entry.get("items_per_second"))
+            rows.setdefault(row, {}).setdefault(side, []).append(value)
+    return rows, settings
 
 
 def describe(samples):
@@ -55,7 +57,8 @@ def describe(samples):
 
 
 def main():
-    rows = load(sys.argv[1:])
+    rows, settings = load(sys.argv[1:])
+    print(f"Guest halt polling: {', '.join(sorted(settings))} ns\n")
     print("| row | ours: median (min to max) | raw harness | ours / raw | goal |")
     print("|---|---|---|---:|---:|")
     order = list(GOALS)

@@ -99,6 +99,13 @@ class Server:
             sys.exit(f"the server ended with {code}, see {self.log.name}")
 
 
+def raw_round_trips(arguments, scenario):
+    """What one connection gets from a server that does nothing but the flush."""
+    command = [arguments.binaries / "http_load", "--scenario", scenario, "--seconds", "1", "--raw",
+               arguments.folder / "raw"]
+    return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)["rate"]
+
+
 def raw_durable_writes(folder, seconds=1.0, size=3584):
     """Appends of one record each, every one flushed: what the disk allows one writer."""
     path = folder / "raw"
@@ -122,7 +129,8 @@ def measure_rows(arguments, names):
         rates, p99s, raw = [], [], []
         for repetition in range(arguments.repetitions):
             root = arguments.folder / f"{name}-{repetition}"
-            raw.append(raw_durable_writes(arguments.folder, 0.5))
+            raw.append(raw_round_trips(arguments, scenario) if connections == 1
+                       else raw_durable_writes(arguments.folder, 0.5))
             server = Server(arguments.binaries, root)
             if scenario.startswith("remember"):
                 result = server.load(scenario, connections, ids=0, requests=arguments.memories + 1000)
@@ -136,11 +144,12 @@ def measure_rows(arguments, names):
             p99s.append(result["p99_us"])
         rate = statistics.median(rates)
         rows[name] = {"rate": rate, "spread": [min(rates), max(rates)], "upstream": upstream,
-                      "p99_us": statistics.median(p99s), "raw_flushes": statistics.median(raw),
+                      "p99_us": statistics.median(p99s), "raw": statistics.median(raw),
                       "ratio": rate / upstream, "goal": goal}
         print(f"{name:18} {rate:10.0f}/s  upstream {upstream:6}  ratio {rate / upstream:7.2f}  "
               f"goal {goal:3}  {'met' if rate >= goal * upstream else 'MISSED'}  "
-              f"p99 {statistics.median(p99s):8.0f} us  raw flushes {statistics.median(raw):6.0f}/s",
+              f"p99 {statistics.median(p99s):8.0f} us  "
+              f"raw {'requests' if connections == 1 else 'flushes '} {statistics.median(raw):6.0f}/s",
               flush=True)
     return rows
 
@@ -233,6 +242,13 @@ def measure_large(arguments):
     return row
 
 
+def guest_halt_polling():
+    """How long an idle core of this virtual machine stays awake; where it does not, each wake-up
+    costs tens of microseconds, and the rows of one connection and every flush are mostly that."""
+    setting = pathlib.Path("/sys/module/haltpoll/parameters/guest_halt_poll_ns")
+    return f"{setting.read_text().strip()} ns" if setting.exists() else "unknown"
+
+
 OTHER_ROWS = {"migrator": measure_migrator, "large": measure_large}
 
 
@@ -251,6 +267,7 @@ def main():
     arguments.binaries = arguments.binaries.resolve()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     names = arguments.rows or [*ROWS, *OTHER_ROWS]
+    print(f"guest halt polling: {guest_halt_polling()}", flush=True)
     rows = measure_rows(arguments, [name for name in names if name not in OTHER_ROWS])
     for name in names:
         if name in OTHER_ROWS:

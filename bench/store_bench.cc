@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <random>
 #include <string>
@@ -388,6 +389,10 @@ void RegisterAll() {
 }  // namespace engram::bench
 
 int main(int argc, char** argv) {
+  // Each flush wakes a core: how long an idle one of a virtual machine stays awake moves the rows.
+  std::string halt_polling = "unknown";
+  std::ifstream("/sys/module/haltpoll/parameters/guest_halt_poll_ns") >> halt_polling;
+  benchmark::AddCustomContext("guest_halt_poll_ns", halt_polling);
   engram::bench::RegisterAll();
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
