@@ -101,6 +101,8 @@ Status StoreImpl::ApplyTables(const MemtableList& tables, Lsn target) {
 Status StoreImpl::CommitLmdb(std::unique_ptr<lmdb::WriteTxn> txn, Lsn applied, bool sync) {
   ENGRAM_TRY(PutU64(txn.get(), kMetaApplied, applied.value));
   const uint64_t txn_id = txn->id();
+  // The meta page of the commit before a failed flush may never reach the device, and the next
+  // commit takes pages that only the one before that still needs: this one becomes durable first.
   const bool flushes_the_one_before = !last_commit_failed_;
   Status committed = txn->Commit();
   if (!committed.ok()) {
@@ -117,8 +119,12 @@ Status StoreImpl::CommitLmdb(std::unique_ptr<lmdb::WriteTxn> txn, Lsn applied, b
   }
   full_.store(false);
   if (flushes_the_one_before) bulk_is_unflushed_.store(false);
-  if (sync) ENGRAM_TRY(SyncLmdb());
-  if (log_ != nullptr) ENGRAM_TRY(log_->ReleaseBelow(previous_applied_));
+  if (sync || !flushes_the_one_before) ENGRAM_TRY(SyncLmdb());
+  if (log_ == nullptr) return Status::Ok();
+  // It is committed: whoever heard of an error now would apply it again. A segment that stays is
+  // released with a later commit, a log that latched says so at the next write.
+  const Status released = log_->ReleaseBelow(previous_applied_);
+  if (!released.ok()) environment_.logger.Error("the log cannot shrink: " + released.ToString());
   return Status::Ok();
 }
 

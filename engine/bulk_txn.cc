@@ -286,9 +286,7 @@ Status BulkTxnImpl::SubtractLink(const LinkTables& tables, NodeKey from, uint64_
 }
 
 Status BulkTxnImpl::SetMeta(std::string_view name, std::string_view value) {
-  if (name.empty() || name.starts_with(kMetaReservedPrefix)) {
-    return Status::InvalidArgument("the meta row \"" + std::string(name) + "\" is reserved");
-  }
+  ENGRAM_TRY(CheckMetaName(name));
   return PutMeta(name, AsBytes(value));
 }
 

@@ -23,6 +23,17 @@ std::string_view ModeName(Mode mode) {
   return "unknown";
 }
 
+Status CheckMetaName(std::string_view name) {
+  if (!name.empty() && name.size() <= kMetaNameSizeBytesMax &&
+      !name.starts_with(kMetaReservedPrefix)) {
+    return Status::Ok();
+  }
+  return Status::InvalidArgument(
+      "a meta row cannot be named \"" + std::string(name.substr(0, 64)) + "\"",
+      "give it 1 to " + std::to_string(kMetaNameSizeBytesMax) + " bytes that do not begin with " +
+          std::string(kMetaReservedPrefix));
+}
+
 StoreImpl::StoreImpl(const Environment& environment, const StoreOptions& options)
     : environment_(environment), options_(options) {
   MutexLock lock(stage_mutex_);
@@ -136,6 +147,7 @@ void StoreImpl::LetWritersIn() {
 }
 
 Result<Lsn> StoreImpl::StageChanges(std::string payload, const ChangeSet& changes,
+                                    std::optional<Mode> mode,
                                     const wal::Log::AppendOptions& append) {
   ENGRAM_TRY(CheckWritable());
   // On a full device removals go on, up to the same amount again.
@@ -152,13 +164,9 @@ Result<Lsn> StoreImpl::StageChanges(std::string payload, const ChangeSet& change
   const uint64_t before = active.size_bytes();
   active.Insert(lsn, std::move(payload), changes);
   staged_ = lsn;
+  if (mode) staged_mode_.emplace(lsn, *mode);
   pending_bytes_.fetch_add(active.size_bytes() - before);
   return lsn;
-}
-
-void StoreImpl::SetStagedMode(Lsn lsn, Mode mode) {
-  MutexLock lock(stage_mutex_);
-  staged_mode_.emplace(lsn, mode);
 }
 
 // A log record may build on the rows of a bulk batch; then a crash must not undo the batch alone.

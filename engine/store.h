@@ -37,6 +37,7 @@ std::string_view ModeName(Mode mode);  // "legacy", "dual_write", "shadow", "dua
 inline constexpr std::string_view kMetaSourcePrefix = "source.";
 // Names that begin like this are the engine's own; SetMeta refuses them.
 inline constexpr std::string_view kMetaReservedPrefix = "engine.";
+inline constexpr size_t kMetaNameSizeBytesMax = 511;
 
 enum class Access {
   kReadOnly,   // shared lease; changes nothing but LMDB's lock.mdb; replays the log in memory

@@ -286,8 +286,9 @@ Status StoreImpl::ReplayRecord(const wal::LogRecord& record) {
   const uint64_t before = table.size_bytes();
   ENGRAM_TRY(table.InsertCopy(record.lsn, record.payload));
   pending_bytes_.fetch_add(table.size_bytes() - before);
-  next_node_key_ = table.next_node_key();
-  next_vector_key_ = table.next_vector_key();
+  // Rows above the counters keep their keys (RaiseNextKeys).
+  next_node_key_ = std::max(next_node_key_, table.next_node_key());
+  next_vector_key_ = std::max(next_vector_key_, table.next_vector_key());
   staged_ = record.lsn;
   ++recovery_.records_replayed;
   return Status::Ok();

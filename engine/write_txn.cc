@@ -9,6 +9,9 @@
 namespace engram::engine {
 namespace {
 
+// Half of what one log record takes.
+constexpr size_t kClearSizeBytesMax = wal::kPayloadSizeBytesMax / 2;
+
 std::string FloatBody(float value) {
   std::string body;
   PutLe(&body, std::bit_cast<uint32_t>(value));
@@ -279,13 +282,16 @@ Result<std::optional<std::string>> WriteTxnImpl::Clear(const ClearOptions& optio
     found.emplace_back(id, key);
     return found.size() < options.keys_max;
   }));
-  for (const auto& [id, key] : found) {
+  const bool is_all = found.size() < options.keys_max;
+  for (auto& [id, key] : found) {
     const Status status = RemoveRecord(key, id);
-    if (status.ok()) continue;
-    if (status.code() != StatusCode::kNotFound) return status;
-    ENGRAM_TRY(DropLinks(key));  // an edge's endpoint without a record
+    if (!status.ok() && status.code() != StatusCode::kNotFound) return status;
+    if (!status.ok()) ENGRAM_TRY(DropLinks(key));  // an edge's endpoint without a record
+    // The links of a few nodes may be as much as a log record takes.
+    if (builder_.size_bytes() > kClearSizeBytesMax)
+      return std::optional<std::string>(std::move(id));
   }
-  if (found.empty() || found.size() < options.keys_max) return std::optional<std::string>();
+  if (is_all) return std::optional<std::string>();
   return std::optional<std::string>(std::move(found.back().first));
 }
 
@@ -444,9 +450,7 @@ Status WriteTxnImpl::SetMode(Mode mode) {
 }
 
 Status WriteTxnImpl::SetMeta(std::string_view name, std::string_view value) {
-  if (name.empty() || name.starts_with(kMetaReservedPrefix)) {
-    return Status::InvalidArgument("the meta row \"" + std::string(name) + "\" is reserved");
-  }
+  ENGRAM_TRY(CheckMetaName(name));
   PutChecked(Table::kMeta, AsBytes(name), AsBytes(value));
   has_sources_.reset();
   return Status::Ok();
@@ -468,15 +472,16 @@ Result<Lsn> WriteTxnImpl::Stage() {
   ChangeSet changes;
   std::string payload = builder_.Finish(next_node_key_, next_vector_key_, &changes);
   if (payload.size() > wal::kPayloadSizeBytesMax) {
-    return Status::InvalidArgument("a write of " + std::to_string(payload.size()) +
-                                       " bytes, at most " +
-                                       std::to_string(wal::kPayloadSizeBytesMax) + " are taken",
-                                   "shorten the text or the metadata of the record");
+    return Status::InvalidArgument(
+        "a write of " + std::to_string(payload.size()) + " bytes, at most " +
+            std::to_string(wal::kPayloadSizeBytesMax) + " are taken",
+        "shorten the text or the metadata of the record; of one with very many "
+        "edges or bindings remove some of them first");
   }
-  ENGRAM_ASSIGN_OR_RETURN(Lsn lsn, store_->StageChanges(std::move(payload), changes, append));
+  ENGRAM_ASSIGN_OR_RETURN(Lsn lsn,
+                          store_->StageChanges(std::move(payload), changes, new_mode_, append));
   ENGRAM_CHECK(lsn == lsn_);
   store_->SetNextKeys(next_node_key_, next_vector_key_);
-  if (new_mode_) store_->SetStagedMode(lsn, *new_mode_);
   lock_.unlock();
   return lsn;
 }

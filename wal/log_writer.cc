@@ -524,10 +524,15 @@ Status LogWriter::ReleaseBelow(Lsn lsn) {
       // comes back.
       wanted_size_bytes = segments_.back()->size_bytes / 2;
     }
-    const Status retired = files_.Retire(*oldest, wanted_size_bytes);
+    bool is_gone = false;
+    const Status retired = files_.Retire(*oldest, wanted_size_bytes, &is_gone);
     if (!retired.ok()) {
       MutexLock lock(mutex_);
-      segments_.push_front(std::move(oldest));
+      if (is_gone) {
+        Latch(retired);  // the flush of its folder failed: what a crash leaves is not known
+      } else {
+        segments_.push_front(std::move(oldest));
+      }
       return retired;
     }
   }

@@ -129,8 +129,9 @@ Status SegmentFiles::Activate(Segment* segment, SegmentHeader header) {
   return Status::Ok();
 }
 
-Status SegmentFiles::Retire(const Segment& segment, uint64_t wanted_size_bytes) {
+Status SegmentFiles::Retire(const Segment& segment, uint64_t wanted_size_bytes, bool* is_gone) {
   MutexLock lock(mutex_);
+  *is_gone = false;
   const bool recycle = segment.size_bytes >= wanted_size_bytes && spares_.size() < kSparesMax;
   if (recycle) {
     const std::string path = NextSparePath();
@@ -139,6 +140,7 @@ Status SegmentFiles::Retire(const Segment& segment, uint64_t wanted_size_bytes) 
   } else {
     ENGRAM_TRY(fs_.Unlink(segment.path));
   }
+  *is_gone = true;
   // One by one, so that a crash never leaves a gap between the segments that remain.
   return fs_.SyncDirectory(directory_);
 }

@@ -49,8 +49,9 @@ class SegmentFiles {
   // recycled come from the segment), then gives the file its segment name.
   Status Activate(Segment* segment, SegmentHeader header);
 
-  // Removes a segment, or keeps its file as a spare if one of `wanted_size_bytes` is missing.
-  Status Retire(const Segment& segment, uint64_t wanted_size_bytes);
+  // Removes a segment, or keeps its file as a spare if one of `wanted_size_bytes` is missing. An
+  // error with `is_gone`: it has lost its name, and that is not durable.
+  Status Retire(const Segment& segment, uint64_t wanted_size_bytes, bool* is_gone);
 
   uint64_t spare_bytes() const;
 

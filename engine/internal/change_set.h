@@ -68,6 +68,8 @@ class ChangeSetBuilder {
   CountDeltas& counts() { return counts_; }
   // A row staged before, borrowed until the next Put or Delete.
   RowChange RowAt(uint32_t offset) const;
+  // Of the payload so far, about.
+  size_t size_bytes() const { return payload_.size() + digests_.size() * sizeof(DigestChange); }
   // The payload. `*changes` gets what DecodeChangeSet would give; moving the payload keeps it
   // valid.
   std::string Finish(uint64_t next_node_key, uint64_t next_vector_key, ChangeSet* changes);

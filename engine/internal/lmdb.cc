@@ -374,10 +374,10 @@ Status Environment::CheckFileLength(bool read_only) {
   ENGRAM_ASSIGN_OR_RETURN(const uint64_t present, FileBytes());
   ENGRAM_ASSIGN_OR_RETURN(const uint64_t used, UsedBytes());
   if (present >= used) return Status::Ok();
+  if (!read_only) ENGRAM_TRY(CoverPages());
+  const Status free = CheckMissingPagesAreFree(present);
+  if (free.ok()) return free;
   if (!read_only) {
-    ENGRAM_TRY(CoverPages());
-    Status free = CheckMissingPagesAreFree(present);
-    if (free.ok()) return free;
     // As it was found: the next one to open it is to see what is wrong.
     mdb_filehandle_t file = -1;
     mdb_env_get_fd(env_, &file);
@@ -388,7 +388,6 @@ Status Environment::CheckFileLength(bool read_only) {
                             "restore the space from a backup, or ingest its source again");
 }
 
-// REQUIRES: the file was extended over them.
 Status Environment::CheckMissingPagesAreFree(uint64_t file_bytes) {
   ENGRAM_ASSIGN_OR_RETURN(const uint64_t used, UsedBytes());
   uint64_t missing = 0;

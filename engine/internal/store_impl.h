@@ -23,6 +23,9 @@
 
 namespace engram::engine {
 
+// kInvalidArgument for a name that nobody else may give a meta row.
+Status CheckMetaName(std::string_view name);
+
 // Meta rows of the engine's own (kMetaReservedPrefix); others belong to who sets them.
 inline constexpr std::string_view kMetaApplied = "engine.applied_lsn";
 inline constexpr std::string_view kMetaMode = "engine.mode";
@@ -78,8 +81,9 @@ class StoreImpl final : public Store {
 
   // For the pieces of the implementation.
   Result<ReadState> OpenReadState(bool latest);
-  // Called with write_mutex_ held; takes the finished write.
-  Result<Lsn> StageChanges(std::string payload, const ChangeSet& changes,
+  // Called with write_mutex_ held; takes the finished write. `mode`: what mode() returns once it is
+  // durable.
+  Result<Lsn> StageChanges(std::string payload, const ChangeSet& changes, std::optional<Mode> mode,
                            const wal::Log::AppendOptions& append);
   Status ApplyFrozen();  // one round of the applier
   Lsn NextLsn() const { return log_->next_lsn(); }
@@ -92,8 +96,6 @@ class StoreImpl final : public Store {
     next_node_key_ = node;
     next_vector_key_ = vector;
   }
-  // The mode of the write `lsn`: what mode() returns once that is durable.
-  void SetStagedMode(Lsn lsn, Mode mode);
   lmdb::Environment& lmdb_environment() { return *lmdb_; }
   Uuid UuidOf(std::string_view id) const { return NodeUuid(*space_id_, id); }
   // Consumes the LSN of a bulk batch in the log, durably, before its rows are committed.

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <filesystem>
 #include <future>
 #include <thread>
@@ -10,6 +11,7 @@
 #include "compat/conversion.h"
 #include "engine/rows.h"
 #include "tests/migration/planted_faults.h"
+#include "tests/testing/refusing_file_system.h"
 #include "tests/testing/temp_dir.h"
 
 namespace engram::engine {
@@ -28,7 +30,8 @@ class StoreTest : public ::testing::Test {
     options.access = access;
     options.map_size_bytes = 1u << 30;
     options.background_apply = background_;
-    auto store = Store::Open({}, options);
+    options.log = log_;
+    auto store = Store::Open({.fs = *fs_}, options);
     ASSERT_TRUE(store.ok()) << store.status().ToString();
     store_ = std::move(*store);
   }
@@ -97,6 +100,8 @@ class StoreTest : public ::testing::Test {
 
   testing::TempDir dir_;
   bool background_ = false;
+  wal::LogOptions log_;
+  FileSystem* fs_ = &FileSystem::Posix();
   std::unique_ptr<Store> store_;
 };
 
@@ -244,6 +249,105 @@ TEST_F(StoreTest, IdsOfEveryLengthAreAppliedFromSeveralMemtables) {
   for (const char* id : {"bbbbbb0", "cccccccccc", "bbbbbbb", "b"}) {
     EXPECT_TRUE((*(*(*crashed)->View())->FindId(id)).has_value()) << id;
   }
+}
+
+// The log's segments cannot be given back; a commit that was made is made all the same.
+class FullForTheLogTest : public StoreTest {
+ protected:
+  void SetUp() override {
+    log_.segment_size_bytes_min = log_.segment_size_bytes_max = 5 * 4096;
+    fs_ = &disk_;
+    Open(Access::kCreate);
+    for (int i = 0; i < 8; ++i) Put("a" + std::to_string(i), "x", 0.5f);
+    ASSERT_TRUE(store_->Drain({}).ok());
+  }
+  void TearDown() override { disk_.Refuse(false); }
+
+  testing::RefusingFileSystem disk_{".seg", Status::Full("no room to rename")};
+};
+
+TEST_F(FullForTheLogTest, WhatWasCommittedIsAppliedOnce) {
+  for (int i = 0; i < 8; ++i) Put("b" + std::to_string(i), "x", 0.5f);
+  const Sha256Digest digest = Digest();
+  disk_.Refuse(true);
+  for (int round = 0; round < 3; ++round) EXPECT_TRUE(store_->Drain({}).ok());
+  ASSERT_GT(disk_.refused(), 0) << "nothing was to be given back";
+  disk_.Refuse(false);
+  EXPECT_EQ(Count().records, 16u);
+  EXPECT_EQ(Digest(), digest);
+  Put("c", "x", 0.5f);
+  ASSERT_TRUE(store_->Drain({.sync = true}).ok());
+  EXPECT_TRUE(store_->Compact({}).ok()) << "it counts anew and compares";
+  EXPECT_EQ(Count().records, 17u);
+}
+
+TEST_F(FullForTheLogTest, ABulkBatchKeepsItsKeys) {
+  NodeKey key;
+  disk_.Refuse(true);
+  {
+    auto bulk = *store_->BeginBulk();
+    key = *bulk->AllocateNodeKeys(1);
+    ASSERT_TRUE(bulk->SetMeta("test", "x").ok());
+    ASSERT_TRUE(bulk->Commit({.sync = true}).ok());
+  }
+  ASSERT_GT(disk_.refused(), 0) << "nothing was to be given back";
+  disk_.Refuse(false);
+  Put("after", "x", 0.5f);
+  EXPECT_GT((*(*store_->View())->FindId("after"))->value, key.value);
+}
+
+// Rows above the counters of keys (a restored or a damaged store), and a log to replay.
+TEST_F(StoreTest, AReplayTakesBackNoKeyThatIsInUse) {
+  Put("a", "x", 0.5f);
+  ASSERT_TRUE(store_->Drain({.sync = true}).ok());
+  {
+    auto bulk = *store_->BeginBulk();
+    const std::string key = EncodeU64Key(5);
+    TextFields text;
+    text.id = "five";
+    std::string row;
+    EncodeTextFields(AsBytes(key), text, &row);
+    ASSERT_TRUE(bulk->PutRow(Table::kContent, AsBytes(key), AsBytes(row)).ok());
+    ASSERT_TRUE(bulk->Commit({.sync = true}).ok());
+  }
+  Put("b", "x", 0.5f);
+  std::filesystem::copy(dir_.path() + "/default", dir_.path() + "/crashed",
+                        std::filesystem::copy_options::recursive);
+  StoreOptions options;
+  options.directory = dir_.path() + "/crashed/dual";
+  options.space = "default";
+  options.access = Access::kReadWrite;
+  options.map_size_bytes = 1u << 30;
+  options.background_apply = false;
+  auto crashed = Store::Open({}, options);
+  ASSERT_TRUE(crashed.ok()) << crashed.status().ToString();
+  auto txn = *(*crashed)->Begin();
+  EXPECT_GT(txn->KeyFor("new", NodeUuid(*SpaceId::Parse("default"), "new"))->value, 5u);
+}
+
+// The waiter that makes a change of mode visible need not be the one that made it.
+TEST_F(StoreTest, AModeIsKnownOnceItIsVisible) {
+  std::atomic<bool> done{false};
+  std::thread waiter([&] {
+    while (!done) IgnoreError(store_->WaitDurable(Lsn{store_->Info().log.records}), "it tries");
+  });
+  for (int i = 0; i < 300; ++i) {
+    const Mode mode = i % 2 == 0 ? Mode::kDualWrite : Mode::kLegacy;
+    auto txn = *store_->Begin();
+    ASSERT_TRUE(txn->SetMode(mode).ok());
+    const Lsn lsn = *txn->Stage();
+    txn.reset();
+    ASSERT_TRUE(store_->WaitDurable(lsn).ok());
+    ASSERT_EQ(store_->mode(), mode) << i;
+  }
+  done = true;
+  waiter.join();
+}
+
+TEST_F(StoreTest, AMetaRowNeedsANameThatLmdbTakes) {
+  auto txn = *store_->Begin();
+  EXPECT_EQ(txn->SetMeta(std::string(512, 'm'), "x").code(), StatusCode::kInvalidArgument);
+  EXPECT_TRUE(txn->SetMeta(std::string(511, 'm'), "x").ok());
 }
 
 TEST_F(StoreTest, AConversionThatChangesContentIsRefused) {
