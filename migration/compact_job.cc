@@ -28,7 +28,10 @@ class CompactJob {
     ENGRAM_ASSIGN_OR_RETURN(store_,
                             OpenSpace(context_, options_.space, engine::Access::kReadWrite));
     const bool was_finalized = store_->mode() == engine::Mode::kFinalized;
-    if (options_.finalize && !was_finalized) ENGRAM_TRY(PrepareFinalize());
+    if (options_.finalize && !was_finalized) {
+      const Status prepared = PrepareFinalize();
+      if (!prepared.ok()) return LeaveAsItWas(prepared);
+    }
     ENGRAM_ASSIGN_OR_RETURN(const engine::CompactReport report, Compact());
     // Only now: if the compaction fails for want of space the way back stays open. A crash in
     // between leaves a dual store without old heads, which Rollback refuses and a rerun finishes.
@@ -51,6 +54,10 @@ class CompactJob {
  private:
   // Everything has a current dual head, and an independent look at it agrees.
   Status PrepareFinalize() {
+    mode_before_ = store_->mode();
+    ENGRAM_ASSIGN_OR_RETURN(auto view, store_->View());
+    ENGRAM_ASSIGN_OR_RETURN(job_before_, ReadJob(*view));
+    view.reset();
     ENGRAM_TRY(SetMode(*store_, engine::Mode::kDual));
     ENGRAM_TRY(ConvertWhatIsOld());
     VerifyRun run;
@@ -60,9 +67,17 @@ class CompactJob {
     if (report.ok() && report.old_records == 0) return Status::Ok();
     return Status::FailedPrecondition(
         "the space was not finalized: " + std::to_string(report.finding_count) +
-            " things do not verify and " + std::to_string(report.old_records) +
+            " things do not verify and " +
+            std::to_string(std::max(report.old_records, quarantined_)) +
             " records could not be converted",
         "engram verify --space " + store_->space() + " lists them; nothing was dropped");
+  }
+
+  // What was converted meanwhile stays.
+  Status LeaveAsItWas(const Status& why) {
+    ENGRAM_TRY(SetMode(*store_, mode_before_));
+    if (job_before_) ENGRAM_TRY(WriteJob(*store_, *job_before_, Receipts::kForget));
+    return why;
   }
 
   Status ConvertWhatIsOld() {
@@ -84,6 +99,7 @@ class CompactJob {
     const ConvertHooks hooks{throttle_, budget_, meter_,
                              [](const Job&, const CoverageLedger&) { return Status::Ok(); }};
     ENGRAM_TRY(ConvertHistory(*store_, options, hooks, &job));
+    quarantined_ = job.counters.quarantined;
     meter_.End();
     return Status::Ok();
   }
@@ -136,6 +152,9 @@ class CompactJob {
   Throttle throttle_;
   ProgressMeter meter_;
   std::unique_ptr<engine::Store> store_;
+  engine::Mode mode_before_ = engine::Mode::kLegacy;
+  std::optional<Job> job_before_;
+  uint64_t quarantined_ = 0;
 };
 
 }  // namespace

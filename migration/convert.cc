@@ -133,6 +133,7 @@ Status Drive(engine::Store& store, const std::vector<KeyRange>& units,
 
 Status ConvertHistory(engine::Store& store, const ConvertOptions& options,
                       const ConvertHooks& hooks, Job* job) {
+  ENGRAM_TRY(ReleaseChanged(store).status());
   CoverageLedger receipts;
   {
     ENGRAM_ASSIGN_OR_RETURN(auto view, store.View());

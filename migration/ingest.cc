@@ -81,6 +81,7 @@ class IngestJob {
   void PredictSeconds();
   KnownSource SourceRow(bool complete) const;
   PlanOptions MakePlanOptions();
+  bool HasUnfinishedSource() const;
   bool SourceRowIsCurrent() const;
 
   const engine::Environment& environment_;
@@ -140,10 +141,19 @@ Status IngestJob::Match() {
   return Status::Ok();
 }
 
+bool IngestJob::HasUnfinishedSource() const {
+  return std::any_of(known_.begin(), known_.end(),
+                     [](const KnownSource& source) { return !source.complete; });
+}
+
 PlanOptions IngestJob::MakePlanOptions() {
   uint64_t rows = std::max<uint64_t>(10000, options_.memory_budget_bytes / 3 / kBytesPerIdRow);
   if (options_.served) rows = kServedCommitRecordsMax * 8;
-  PlanOptions options{environment_.fs, rows, hooks_.cancel, {}};
+  PlanOptions options{.fs = environment_.fs,
+                      .commit_rows_max = rows,
+                      .mends = HasUnfinishedSource(),
+                      .cancel = hooks_.cancel,
+                      .progress = {}};
   if (hooks_.progress) {
     options.progress = [this](uint64_t done, uint64_t total) {
       hooks_.progress("ids", done, total);
@@ -221,7 +231,7 @@ bool IngestJob::SourceRowIsCurrent() const {
 
 Status IngestJob::Reserve() {
   if (report_.origin == 0) report_.origin = static_cast<uint32_t>(known_.size()) + 1;
-  if (SourceRowIsCurrent() && plan_.fresh == 0) return Status::Ok();
+  if (SourceRowIsCurrent() && plan_.fresh == 0 && plan_.by_uuid.size() == 0) return Status::Ok();
   return ReserveIds(MakePlanOptions(), *store_, SourceRow(false), *index_, &plan_);
 }
 

@@ -86,6 +86,8 @@ class OpenIngest {
       if (throttle_.Admit(records)) return Status::Ok();
       return Status::Cancelled("the ingest was interrupted", "the next one goes on");
     };
+    // Nothing is held while it waits: others write.
+    hooks.waits = [this] { return throttle_.rate() != 0 || throttle_.paused(); };
     hooks.cancel = context_.cancel;
     return hooks;
   }

@@ -104,7 +104,7 @@ Status SortIds(const PlanOptions& options, const SourceIndex& index, IngestPlan*
 }
 
 Status SortUuids(const PlanOptions& options, const SpaceId& space, const SourceIndex& index,
-                 IngestPlan* plan) {
+                 ReadView* view, IngestPlan* plan) {
   const uint64_t first = plan->work.size() - plan->fresh;
   auto& rows = plan->by_uuid;
   ENGRAM_TRY(rows.Create(options.fs));
@@ -113,7 +113,13 @@ Status SortUuids(const PlanOptions& options, const SpaceId& space, const SourceI
     std::string_view id = index.id(plan->work[first + i].index_id);
     rows[i] = {engine::NodeUuid(space, id), first + i};
   }
-  std::sort(&rows[0], &rows[0] + plan->fresh,
+  for (uint64_t i = 0; options.mends && i < first; ++i) {
+    const Uuid uuid = engine::NodeUuid(space, index.id(plan->work[i].index_id));
+    ENGRAM_ASSIGN_OR_RETURN(const std::optional<NodeKey> present, view->FindUuid(uuid));
+    if (!present) ENGRAM_TRY(rows.Append({uuid, i}));
+  }
+  if (rows.size() == 0) return Status::Ok();
+  std::sort(&rows[0], &rows[0] + rows.size(),
             [](const UuidRow& a, const UuidRow& b) { return a.uuid < b.uuid; });
   return Status::Ok();
 }
@@ -144,10 +150,10 @@ Status MakePlan(const PlanOptions& options, engine::Store* store, bool for_writi
     ENGRAM_TRY(plan->work.Append({i, NodeKey{}, VectorKey{}, false}));
     ++plan->fresh;
   }
-  if (!for_writing || plan->fresh == 0) return Status::Ok();
+  if (!for_writing || (plan->fresh == 0 && !options.mends)) return Status::Ok();
   ENGRAM_ASSIGN_OR_RETURN(SpaceId space, SpaceId::Parse(store->space()));
-  ENGRAM_TRY(SortIds(options, *index, plan));
-  return SortUuids(options, space, *index, plan);
+  if (plan->fresh > 0) ENGRAM_TRY(SortIds(options, *index, plan));
+  return SortUuids(options, space, *index, view.get(), plan);
 }
 
 Status ReserveIds(const PlanOptions& options, engine::Store& store, const KnownSource& source,
@@ -158,6 +164,7 @@ Status ReserveIds(const PlanOptions& options, engine::Store& store, const KnownS
   if (plan->fresh > 0) {
     ENGRAM_TRY(ReserveKeys(writer.txn(), plan));
   }
+  const uint64_t first_fresh = plan->work.size() - plan->fresh;
   for (uint64_t i = 0; i < plan->by_id.size(); ++i) {
     WorkItem& item = plan->work[plan->by_id[i]];
     std::string key = engine::EncodeIdKey(index.id(item.index_id));
@@ -173,7 +180,7 @@ Status ReserveIds(const PlanOptions& options, engine::Store& store, const KnownS
   }
   for (uint64_t i = 0; i < plan->by_uuid.size(); ++i) {
     const UuidRow& row = plan->by_uuid[i];
-    if (plan->work[row.work].known) continue;
+    if (row.work >= first_fresh && plan->work[row.work].known) continue;  // written here meanwhile
     ENGRAM_TRY(writer.Put(Table::kUuids, row.uuid.bytes, plan->work[row.work].key));
   }
   ENGRAM_TRY(writer.Commit());

@@ -24,8 +24,9 @@ struct UuidRow {
 struct IngestPlan {
   WorkList work;       // by node key; the fresh ids last, in the order of their first appearance
   uint64_t fresh = 0;  // ids without a key before this run
-  MappedVector<uint64_t> by_id;   // fresh items in the order of their ids
-  MappedVector<UuidRow> by_uuid;  // and of their UUIDs; both empty in a dry run
+  MappedVector<uint64_t> by_id;  // fresh items in the order of their ids
+  // These and known ones without a uuid row, in the order of their UUIDs; both empty in a dry run.
+  MappedVector<UuidRow> by_uuid;
   // The sequence at which all ids were entered and nobody had written since the first was; 0:
   // somebody had, and an id that was fresh may have a record by now.
   Lsn reserved;
@@ -34,6 +35,8 @@ struct IngestPlan {
 struct PlanOptions {
   FileSystem& fs;
   uint64_t commit_rows_max = 0;
+  // An ingest before this one was interrupted: ids may be there without their uuid rows.
+  bool mends = false;
   const std::atomic<bool>* cancel = nullptr;
   // Between two commits, when others may write: rows of the id tables entered, of how many.
   std::function<void(uint64_t done, uint64_t total)> progress;

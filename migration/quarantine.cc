@@ -21,15 +21,15 @@ Result<bool> QuarantineRecord(engine::BulkTxn& txn, const ConvertedRange::Poison
   if (!present || *present != poison.old_head) return false;
   const std::string key = KeyOf(poison.key);
   ENGRAM_ASSIGN_OR_RETURN(const auto known, txn.GetRow(engine::Table::kQuarantine, AsBytes(key)));
-  if (known) return false;
   std::string body;
   PutLe(&body, static_cast<uint32_t>(poison.reason.size()));
   body += poison.reason + poison.old_head;
   std::string row;
   engine::EncodeChecked(AsBytes(key), AsBytes(body), &row);
-  ENGRAM_TRY(txn.CountQuarantined(1));
+  if (known == row) return false;
+  if (!known) ENGRAM_TRY(txn.CountQuarantined(1));
   ENGRAM_TRY(txn.PutRow(engine::Table::kQuarantine, AsBytes(key), AsBytes(row)));
-  return true;
+  return !known;
 }
 
 Result<bool> ReleaseRecord(engine::BulkTxn& txn, NodeKey node) {
@@ -39,6 +39,25 @@ Result<bool> ReleaseRecord(engine::BulkTxn& txn, NodeKey node) {
   ENGRAM_TRY(txn.CountQuarantined(-1));
   ENGRAM_TRY(txn.DeleteRow(engine::Table::kQuarantine, AsBytes(key)));
   return true;
+}
+
+Result<uint64_t> ReleaseChanged(engine::Store& store) {
+  ENGRAM_ASSIGN_OR_RETURN(auto view, store.View());
+  ENGRAM_ASSIGN_OR_RETURN(const auto records, QuarantinedRecords(*view));
+  view.reset();
+  if (records.empty()) return uint64_t{0};
+  uint64_t left = records.size();
+  ENGRAM_ASSIGN_OR_RETURN(auto txn, store.BeginBulk());
+  for (const auto& [node, as_found] : records) {
+    const std::string head_key = engine::EncodeU64Key(node);
+    ENGRAM_ASSIGN_OR_RETURN(const auto present,
+                            txn->GetRow(engine::Table::kOldHeads, AsBytes(head_key)));
+    if (present == as_found) continue;
+    ENGRAM_ASSIGN_OR_RETURN(const bool released, ReleaseRecord(*txn, NodeKey{node}));
+    left -= released ? 1 : 0;
+  }
+  ENGRAM_TRY(txn->Commit({}));
+  return left;
 }
 
 Result<std::map<uint64_t, std::string>> QuarantinedRecords(engine::ReadView& view) {

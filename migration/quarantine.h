@@ -17,6 +17,8 @@ namespace engram::migration {
 Result<bool> QuarantineRecord(engine::BulkTxn& txn, const ConvertedRange::Poison& poison);
 // True if there was a row.
 Result<bool> ReleaseRecord(engine::BulkTxn& txn, NodeKey key);
+// Releases all that are no longer as they were found. How many are left.
+Result<uint64_t> ReleaseChanged(engine::Store& store);
 // Node key -> the old head's row as found. kCorruption for a row that is damaged.
 Result<std::map<uint64_t, std::string>> QuarantinedRecords(engine::ReadView& view);
 

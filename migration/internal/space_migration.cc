@@ -343,6 +343,18 @@ Status SpaceMigration::CheckRoomForConversion(uint64_t other_bytes) {
                         RoomForDualHeads(counts.old) + other_bytes);
 }
 
+// Whether records that an interrupted job had converted became old again behind its receipts (a
+// write in mode legacy, a source that came in): those are forgotten then.
+Result<bool> SpaceMigration::ReceiptsAreBehind() {
+  ENGRAM_ASSIGN_OR_RETURN(auto view, store_->View());
+  ENGRAM_ASSIGN_OR_RETURN(const engine::Counts counts, view->Count());
+  view.reset();
+  if (!resumed_ || counts.old <= job_.counters.quarantined) return false;
+  job_.counters = {.converted = job_.counters.converted};
+  ENGRAM_TRY(WriteJob(*store_, job_, Receipts::kForget));
+  return true;
+}
+
 Status SpaceMigration::Convert() {
   if (!options_.history_scan) return Status::Ok();
   const uint64_t to_convert = counts_.old + (ingest_ ? ingest_->converted : 0);
@@ -360,6 +372,10 @@ Status SpaceMigration::Convert() {
                            }};
   meter_.Begin("convert", counts_.records, std::min(counts_.records, job_.counters.found));
   Status converted = ConvertHistory(*store_, options, hooks, &job_);
+  if (converted.ok()) {
+    ENGRAM_ASSIGN_OR_RETURN(const bool is_behind, ReceiptsAreBehind());
+    if (is_behind) converted = ConvertHistory(*store_, options, hooks, &job_);
+  }
   if (converted.code() == StatusCode::kFull) {
     // The device filled up after the check: what it still takes.
     const uint64_t left = counts_.old - std::min(counts_.old, job_.counters.converted);

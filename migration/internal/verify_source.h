@@ -12,15 +12,16 @@
 namespace engram::migration::internal {
 
 struct SourceCheck {
-  std::string source;   // directory
-  uint64_t sample = 0;  // ids to look at; 0: all
-  bool full = false;    // also map order and the re-encoded bytes
+  std::string source;            // directory
+  uint64_t sample = 0;           // ids to look at; 0: all
+  uint32_t origin = UINT32_MAX;  // of its records; set by VerifyAgainstSource where it is known
+  bool full = false;             // also map order and the re-encoded bytes
   uint32_t workers = 1;
   ProgressMeter* meter = nullptr;
   const std::atomic<bool>* cancel = nullptr;
 };
 // Adds findings to `report` (not to its counts) and sets max_l2. Records written or deleted here
-// since the ingest are not compared.
+// since the ingest, or brought in by a later one, are not compared.
 Status VerifyAgainstSource(const engine::Environment& environment, engine::Store& store,
                            const SourceCheck& check, VerifyReport* report);
 

@@ -169,11 +169,10 @@ Status MigratorImpl::CoverGap(const FollowedChanges& followed) {
 }
 
 Status MigratorImpl::BeginPass(Lsn seq_min) {
+  // An offline run may have quarantined some, and they may have been written since.
+  ENGRAM_ASSIGN_OR_RETURN(next_.quarantined, ReleaseChanged(store_));
   ENGRAM_ASSIGN_OR_RETURN(auto view, store_.View());
   ENGRAM_ASSIGN_OR_RETURN(next_.max_key, LastRecordKey(*view));
-  // An offline run may have quarantined some.
-  ENGRAM_ASSIGN_OR_RETURN(const auto quarantined, QuarantinedRecords(*view));
-  next_.quarantined = quarantined.size();
   next_.seq_min = seq_min;
   next_.receipts = CoverageLedger();
   next_.verified = Lsn{};

@@ -244,6 +244,44 @@ TEST_F(IngestOpenTest, AnInterruptedIngestIsGoneOnWithByTheNext) {
   EXPECT_EQ(Counts().records, report["found"]);
 }
 
+// Its first ids are in, their uuid rows are not.
+TEST_F(IngestOpenTest, AnIngestInterruptedWhileIdsAreEnteredLosesNoUuid) {
+  const auto source = DiscoverSource(FileSystem::Posix(), source_, std::nullopt);
+  ASSERT_TRUE(source.ok());
+  std::atomic<bool> cancel{false};
+  IngestOptions options;
+  options.served = true;
+  options.heads = IngestHeads::kAsMode;
+  IngestHooks hooks;
+  hooks.cancel = &cancel;
+  hooks.progress = [&](std::string_view phase, uint64_t, uint64_t) { cancel = phase == "ids"; };
+  const auto stopped =
+      Ingest(context_.environment, store_.get(), *source, source->spaces[0], options, hooks);
+  ASSERT_EQ(stopped.status().code(), StatusCode::kCancelled) << stopped.status().ToString();
+  EXPECT_TRUE(IngestIt()["ok"]);
+  const json checked = Json(VerifyOpen(context_, *store_, VerifyOptions()));
+  EXPECT_TRUE(checked["ok"]) << checked.dump(1).substr(0, 2000);
+}
+
+TEST_F(IngestOpenTest, ARateLimitedIngestKeepsNoWriterOut) {
+  std::thread ingest([&] {
+    MigrateOptions options;
+    options.source = source_;
+    options.batch_size = 10;
+    options.rate_limit_per_second = 300;
+    ExpectOk(IngestOpen(context_, *store_, options).status());
+  });
+  uint64_t longest_ms = 0;
+  for (int i = 0; i < 100; ++i) {
+    const uint64_t begun_ns = Clock::System().MonotonicNs();
+    PutHere("here-" + std::to_string(i));
+    longest_ms = std::max(longest_ms, (Clock::System().MonotonicNs() - begun_ns) / 1'000'000);
+    Clock::System().SleepNs(20'000'000);
+  }
+  ingest.join();
+  EXPECT_LT(longest_ms, 400u) << "256 records at this rate take 850";
+}
+
 TEST_F(IngestOpenTest, RollbackOfAServedSpaceKeepsEveryRecordAndTheDigest) {
   ExpectOk(backend_->SetMode(Mode::kDual));
   IngestIt();

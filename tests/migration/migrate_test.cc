@@ -6,6 +6,7 @@
 #include "migration/checkpoint.h"
 #include "migration/job.h"
 #include "tests/migration/migration_fixture.h"
+#include "tests/migration/planted_faults.h"
 
 namespace engram::migration {
 namespace {
@@ -199,6 +200,51 @@ TEST_F(MigrationTest, AResumedJobCountsEveryRecordOnce) {
   EXPECT_EQ(report["spaces"][0]["found"], 2000);
   EXPECT_EQ(report["spaces"][0]["converted"], 2000);
   EXPECT_EQ(report["spaces"][0]["already_dual"], 0);
+}
+
+// Behind the receipts of an interrupted job: its space went back to the old mode by itself.
+TEST_F(MigrationTest, AResumedJobConvertsWhatBecameOldAgain) {
+  PutOld(500);
+  MigrateOptions options;
+  options.batch_size = 10;
+  options.checkpoint_interval = 10;
+  std::atomic<bool> cancel{false};
+  JobContext context = context_;
+  context.cancel = &cancel;
+  context.progress = [&](const Progress& progress) { cancel = progress.phase == "verify"; };
+  ASSERT_EQ(Migrate(context, options).status().code(), StatusCode::kCancelled);
+  ASSERT_EQ(Stats()["dual"], 500);
+  {
+    auto store = Open();
+    auto backend = compat::MemoryBackend::Make(*store, {});
+    ExpectOk(backend->SetMode(engine::Mode::kLegacy));
+    Put(*backend, 5, "m-", 77);
+    ExpectOk(store->Close());
+  }
+  ASSERT_EQ(Stats()["old"], 5);
+  options.resume = true;
+  const json report = MigrateOnce(options);
+  EXPECT_TRUE(report["resumed"]);
+  EXPECT_TRUE(report["ok"]) << report.dump(1);
+  EXPECT_EQ(report["spaces"][0]["remaining_old"], 0);
+}
+
+TEST_F(MigrationTest, ARefusedFinalizeLeavesTheModeAndTheJob) {
+  PutOld(30);
+  {
+    testing::PlantedFaults faults(DualPath("store.1"));
+    faults.Edit(engine::Table::kOldHeads, engine::EncodeU64Key(12),
+                [](std::string* row) { (*row)[60] ^= 1; });
+  }
+  const json before = Stats();
+  CompactJobOptions compact;
+  compact.space = "default";
+  compact.finalize = true;
+  const auto refused = Compact(context_, compact);
+  ASSERT_EQ(refused.status().code(), StatusCode::kFailedPrecondition);
+  EXPECT_THAT(refused.status().message(), ::testing::HasSubstr("1 records could not"));
+  EXPECT_EQ(Stats()["mode"], before["mode"]);
+  EXPECT_EQ(Stats()["digest"], before["digest"]);
 }
 
 TEST_F(MigrationTest, TheRateLimitHolds) {

@@ -315,6 +315,26 @@ TEST_F(OnlineTest, WhatAnOfflineRunQuarantinedIsCountedOnceAndDoesNotKeepFromCom
   EXPECT_EQ(Counts().quarantined, 0u);
 }
 
+// Written before the migrator's first position: no log tells it so.
+TEST_F(OnlineTest, ARecordThatWasQuarantinedOnceHidesNoOldOne) {
+  PutOld(30);
+  Plant(11, [](std::string* row) { (*row)[60] ^= 1; });
+  EXPECT_FALSE(MigrateOnce()["ok"]);
+  Serve();
+  Put(*backend_, 12, "m-", 9);
+  SetMode(Mode::kLegacy);
+  IngestPastTheLog("m-20");
+  ExpectOk(store_->Drain({.sync = true}));
+  ExpectOk(store_->RecycleLog());
+  ASSERT_EQ(Counts().old, 1u);
+  Begin();
+  const MigratorState state = Settle();
+  EXPECT_EQ(state.phase, Phase::kComplete);
+  EXPECT_EQ(state.quarantined, 0u);
+  EXPECT_EQ(Counts().quarantined, 0u);
+  EXPECT_EQ(Counts().old, 0u);
+}
+
 TEST_F(OnlineTest, AQuarantinedRecordHidesNoOtherFault) {
   PutOld(30);
   Plant(11, [](std::string* row) { (*row)[60] ^= 1; });

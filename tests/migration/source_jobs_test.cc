@@ -236,6 +236,19 @@ TEST_F(SourceJobs, WhatWasWrittenOrDeletedHereIsNotComparedWithTheSource) {
   EXPECT_TRUE(report["ok"]) << report.dump(1);
 }
 
+TEST_F(SourceJobs, WhatALaterSourceReplacedIsNotComparedWithTheEarlierOne) {
+  const std::string first = root_.Join("first");
+  const std::string later = root_.Join("later");
+  testing::GenerateLog(first, "--records 50 --seed 3", false);
+  testing::GenerateLog(later, "--records 50 --seed 3 --versions 40", false);
+  MigrateOnce(From(first));
+  MigrateOnce(From(later));
+  const json against_later = CheckedAgainst(later, "default");
+  EXPECT_TRUE(against_later["ok"]) << against_later.dump(1).substr(0, 2000);
+  const json against_first = CheckedAgainst(first, "default");
+  EXPECT_TRUE(against_first["ok"]) << against_first.dump(1).substr(0, 2000);
+}
+
 TEST_F(SourceJobs, AHundredThousandNodesStayWithinTheMemoryBudget) {
   const char* scale = getenv("ENGRAM_TEST_SCALE");
   const bool sanitizer = scale != nullptr && std::string(scale) == "sanitizer";

@@ -208,6 +208,21 @@ TEST_F(VerifyTest, ASampleChecksThatManyAndIsNotFooledByThem) {
   EXPECT_LE(report["checked"], 12);
 }
 
+TEST_F(VerifyTest, ASampleOfRecordsThatLieBesideItsStrideIsNotEmpty) {
+  {
+    auto store = Open();
+    auto backend = compat::MemoryBackend::Make(*store, {});
+    // Of node keys 1 to 61 the even ones go.
+    for (int i = 1; i < 60; i += 2) EXPECT_TRUE(backend->Remove("m-" + std::to_string(i)).ok());
+    ExpectOk(store->Close());
+  }
+  for (const uint64_t sample : {1, 7, 15}) {
+    const json report = Checked(sample);
+    EXPECT_TRUE(report["ok"]) << report.dump(1);
+    EXPECT_GT(report["checked"], 0) << sample;
+  }
+}
+
 TEST_F(VerifyTest, TheReportCountsWhatMatched) {
   json report = Checked();
   EXPECT_EQ(report["checked"], 61);
