@@ -3,11 +3,13 @@
 #include <string>
 #include <vector>
 
+#include "base/descriptor_limit.h"
 #include "cli/arguments.h"
 #include "cli/console.h"
 #include "cli/signals.h"
 
 int main(int argc, char** argv) {
+  engram::RaiseDescriptorLimit();
   engram::cli::InstallSignalHandlers();
   const std::vector<std::string> words(argv, argv + argc);
   try {

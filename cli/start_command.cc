@@ -2,6 +2,7 @@
 
 #include "cli/report_output.h"
 #include "cli/server_commands.h"
+#include "cli/signals.h"
 #include "server/server.h"
 
 namespace engram::cli {
@@ -79,6 +80,7 @@ int ServerStart(Session& session, const StartFlags& flags) {
   if (!options.ok() && IsWrongUsage(session, flags)) return console.FailUsage(options.status());
   if (!options.ok()) return console.Fail(options.status());
   bool started = false;
+  options->stop_is_asked = [] { return CancelFlag().load(); };
   options->started = [&](const std::string& url, uint16_t port) {
     started = true;
     IgnoreError(SayStarted(console, url, port), "the server serves, whoever reads its output");

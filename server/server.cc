@@ -1,7 +1,5 @@
 #include "server/server.h"
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <atomic>
 #include <latch>
@@ -22,8 +20,6 @@
 namespace engram::server {
 namespace {
 
-// Connections, and the files of the spaces beside them.
-constexpr rlim_t kDescriptorsWanted = 65'536;
 constexpr uint64_t kAddressSpaceBytes = uint64_t{64} << 40;
 constexpr uint64_t kMapSizeBytesMax = uint64_t{1} << 40;
 constexpr uint32_t kWatchdogPatienceMs = 2'000;
@@ -40,14 +36,6 @@ uint64_t MapSizeOf(const Config& config) {
   if (config.storage.map_size_bytes != 0) return config.storage.map_size_bytes;
   const uint64_t share = kAddressSpaceBytes / config.storage.max_open_spaces;
   return std::min(share, kMapSizeBytesMax) & ~uint64_t{0xfffff};
-}
-
-// The limit that shells set is for interactive programs. As much as the system allows, no error.
-void RaiseDescriptorLimit() {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= kDescriptorsWanted) return;
-  limit.rlim_cur = std::min(limit.rlim_max, kDescriptorsWanted);
-  setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 ListenerOptions ListenerOptionsOf(const Config& config) {
@@ -84,7 +72,6 @@ class Server {
   Status Start() {
     const Config config = config_.config();
     ENGRAM_TRY(CheckServable(config));
-    RaiseDescriptorLimit();
     ENGRAM_ASSIGN_OR_RETURN(claim_, ServerClaim::Take(config));
     ENGRAM_TRY(OpenStore(config));
     AddRoutes();
@@ -200,9 +187,9 @@ class Server {
   }
 
   void AddRoutes() {
-    const ApiContext context{
-        *spaces_,        *scheduler_, *metrics_,        config_,
-        Clock::System(), logger_,     options_.version, [this] { signals_.RequestStop(); }};
+    const ApiContext context{*spaces_, *scheduler_,      *metrics_,
+                             config_,  changing_,        Clock::System(),
+                             logger_,  options_.version, [this] { signals_.RequestStop(); }};
     AddMemoryRoutes(context, &router_);
     AddRecallRoutes(context, &router_);
     AddGraphRoutes(context, &router_);
@@ -252,6 +239,7 @@ class Server {
 
   void Reload() {
     service_.Reloading();
+    MutexLock lock(changing_);
     const auto changed = config_.Reload();
     if (!changed.ok()) {
       logger_.Error("the configuration is as it was: " + changed.status().ToString());
@@ -277,6 +265,7 @@ class Server {
 
   const ServerOptions& options_;
   ConfigSet config_;
+  Mutex changing_;
   LevelLogger& logger_;
   SignalEvents& signals_;
   ServiceManager service_;
@@ -300,6 +289,7 @@ Status RunServer(const ServerOptions& options) {
   // The engine logs until the process ends: its logger is never destroyed.
   static LevelLogger* const logger = MakeStderrLogger(level, format).release();
   ENGRAM_ASSIGN_OR_RETURN(const auto signals, SignalEvents::Block());
+  if (options.stop_is_asked && options.stop_is_asked()) return Status::Ok();
   Server server(options, std::move(config), *logger, *signals);
   ENGRAM_TRY(server.Start());
   server.Run();

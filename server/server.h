@@ -16,6 +16,8 @@ struct ServerOptions {
   ConfigSet::Inputs inputs;  // read again on SIGHUP
   std::string plugin_path;   // of storage.engine, resolved
   std::string version;
+  // Whether a stop was asked for before RunServer() took the signals. May be empty.
+  std::function<bool()> stop_is_asked;
   // Told once, when requests are served: "http://address:port" and the port. May be empty.
   std::function<void(const std::string& url, uint16_t port)> started;
 };

@@ -2,7 +2,6 @@
 #include <memory>
 #include <set>
 
-#include "base/mutex.h"
 #include "server/api/context.h"
 #include "server/api/control_body.h"
 #include "server/api/migration_text.h"
@@ -30,11 +29,11 @@ std::string ConfigText(const json& value) {
 
 using Failures = std::vector<MigrationScheduler::Failure>;
 
-// Changes come one at a time: what is persisted and what is in effect never part.
+// Changes come one at a time (ApiContext::changing): what is persisted and what is in effect never
+// part.
 struct Admin {
   explicit Admin(const ApiContext& given) : context(given) {}
   ApiContext context;
-  Mutex mutex;
 
   // Why the key cannot be set at run time; OK if it can.
   Status CheckSettable(const std::string& key) const {
@@ -100,7 +99,7 @@ Response PostFeatures(Admin& admin, const Request& request) {
     if (!value.is_boolean()) return WrongType(name, "true or false", value);
   }
   if (!body->contains(kFlag)) return Features(admin.context.scheduler);
-  MutexLock lock(admin.mutex);
+  MutexLock lock(admin.context.changing);
   const auto failures = admin.SetFlag((*body)[kFlag].get<bool>());
   if (!failures.ok()) return StatusResponse(failures.status());
   return Features(admin.context.scheduler, *failures);
@@ -181,7 +180,7 @@ Response PostMigration(Admin& admin, const Request& request) {
   if (!body) return body.error();
   const auto space = NamedSpace(request);
   if (!space) return ToResponse(space.error());
-  MutexLock lock(admin.mutex);
+  MutexLock lock(admin.context.changing);
   if (body->contains("action")) return StartOnline(admin, *body, *space);
   ConfigSet::Changes changes;
   for (const auto& [name, value] : body->items()) {
@@ -237,7 +236,7 @@ Response PostConfig(Admin& admin, const Request& request) {
                          "send {\"value\": <text, number, true or false>}");
   }
   const std::string text = ConfigText((*body)["value"]);
-  MutexLock lock(admin.mutex);
+  MutexLock lock(admin.context.changing);
   if (key == kFlagKey) {
     if (text != "true" && text != "false") {
       return ErrorResponse(400, "INVALID_MEMORY_INPUT", key + " is no truth value",

@@ -2,6 +2,7 @@
 
 #include "base/json_text.h"
 #include "server/api/record_text.h"
+#include "server/graph/links.h"
 
 namespace engram::server {
 namespace {
@@ -20,11 +21,15 @@ Status LinkToSimilar(plugin::Space& space, const NewMemory& memory, float thresh
         }
         return true;
       }));
-  for (const AutoLink& link : *out) {
-    const auto present = space.EdgeWeight(memory.id, link.target);
-    if (present.ok()) continue;
-    if (present.status().code() != StatusCode::kNotFound) return present.status();
-    ENGRAM_TRY(space.AddEdge(memory.id, link.target, link.similarity));
+  for (auto link = out->begin(); link != out->end();) {
+    const auto present = space.EdgeWeight(memory.id, link->target);
+    if (!present.ok() && present.status().code() != StatusCode::kNotFound) return present.status();
+    std::string_view missing;
+    if (!present.ok()) {
+      ENGRAM_ASSIGN_OR_RETURN(
+          missing, AddEdgeBetweenStored(space, memory.id, link->target, link->similarity));
+    }
+    link = missing.empty() ? link + 1 : out->erase(link);  // deleted meanwhile
   }
   return Status::Ok();
 }

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mutex.h"
 #include "server/config/config.h"
 #include "server/graph/space_registry.h"
 #include "server/http/router.h"
@@ -21,6 +22,7 @@ struct ApiContext {
   MigrationScheduler& scheduler;
   ServerMetrics& metrics;
   ConfigSet& config;
+  Mutex& changing;  // held while what is configured and what is in effect change
   Clock& clock;
   Logger& logger;
   std::string version;

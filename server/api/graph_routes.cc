@@ -9,6 +9,7 @@
 #include "server/api/json_body.h"
 #include "server/api/query_params.h"
 #include "server/api/record_text.h"
+#include "server/graph/links.h"
 
 namespace engram::server {
 namespace {
@@ -101,12 +102,10 @@ class GraphRoutes {
     const float weight = body.weight.value_or(kDefaultWeight);
     return WithMemory(request, body.space, from, [&](const SpaceHandle& space) {
       const bool arriving = space->arriving;
-      const auto target = space->space->Contains(*body.to);
-      if (!target.ok()) return StatusResponse(target.status());
-      if (!*target) return MemoryNotFound(arriving, *body.to);
       const WriteScope scope(api_.context.spaces, space);
-      const Status added = space->space->AddEdge(from, *body.to, weight);
-      if (!added.ok()) return StatusResponse(added);
+      const auto missing = AddEdgeBetweenStored(*space->space, from, *body.to, weight);
+      if (!missing.ok()) return StatusResponse(missing.status());
+      if (!missing->empty()) return MemoryNotFound(arriving, *missing);
       std::string out;
       AppendEdge(from, *body.to, weight, &out);
       return Response::Json(201, std::move(out));

@@ -318,6 +318,8 @@ Result<std::vector<std::string>> ConfigSet::Reload() {
       changed.push_back(name);
     }
   }
+  fresh.Fill();
+  ENGRAM_TRY(CheckServable(fresh.config));  // a lost key must not mean an open server
   state_->values = std::move(fresh.values);
   state_->runtime = std::move(fresh.runtime);
   state_->notes = std::move(fresh.notes);

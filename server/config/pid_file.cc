@@ -170,6 +170,13 @@ bool NamesAnotherServer(const std::string& file) {
   return ServerProcess::Look(record->pid)->identity() == ServerProcess::Identity::kServer;
 }
 
+Status CheckPidFileIsFree(const std::string& file) {
+  if (!NamesAnotherServer(file)) return Status::Ok();
+  return Status::FailedPrecondition(
+      "the pid file " + file + " belongs to a running server",
+      "stop it with `engram stop`, or give this one its own server.pid_file (ENGRAM_PID_PATH)");
+}
+
 // By way of a file that is created here and nowhere else: in a folder that others may write to,
 // what lies there already could lead anywhere.
 Status WriteForAll(const std::string& path, const std::string& text) {
@@ -300,11 +307,7 @@ ServerClaim::~ServerClaim() { Withdraw(); }
 
 Result<std::unique_ptr<ServerClaim>> ServerClaim::Take(const Config& config) {
   const std::string& root = config.storage.data_root;
-  if (!config.server.pid_file.empty() && NamesAnotherServer(config.server.pid_file)) {
-    return Status::FailedPrecondition(
-        "the pid file " + config.server.pid_file + " belongs to a running server",
-        "stop it with `engram stop`, or give this one its own server.pid_file (ENGRAM_PID_PATH)");
-  }
+  if (!config.server.pid_file.empty()) ENGRAM_TRY(CheckPidFileIsFree(config.server.pid_file));
   FileSystem& fs = FileSystem::Posix();
   ENGRAM_TRY(CreateDirectories(fs, ControlFolder(root)));
   auto lock = fs.Lock(JoinPath(ControlFolder(root), kLockFile), /*shared=*/false);
@@ -328,7 +331,10 @@ Status ServerClaim::Publish(uint16_t http_port, const std::string& config_file) 
       WriteForAll(info_file_, std::to_string(getpid()) + "\n" + address_ + "\n" + file + "\n"));
   const std::string text = std::to_string(getpid()) + ":" + std::to_string(http_port);
   ENGRAM_TRY(WriteForAll(root_file_, text));
-  if (pid_file_is_chosen_) return WriteForAll(pid_file_, text);
+  if (pid_file_is_chosen_) {
+    ENGRAM_TRY(CheckPidFileIsFree(pid_file_));  // one that started meanwhile has it
+    return WriteForAll(pid_file_, text);
+  }
   if (!NamesAnotherServer(pid_file_)) {
     IgnoreError(WriteForAll(pid_file_, text),
                 "nobody asked for it, and the one below the data root is there");

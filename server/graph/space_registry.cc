@@ -131,6 +131,10 @@ Result<SpaceHandle> SpaceRegistry::Acquire(const std::string& name, bool create)
         found->second.last_used = ++state.tick;
         return found->second.handle;
       }
+      // It waits for whoever uses it, and that may be for long: nobody else does.
+      if (found->second.reopening) {
+        return Status::Busy("the space " + name + " is being reopened", "try again in a moment");
+      }
       state.changed.Wait(state.mutex);
       continue;
     }
@@ -219,20 +223,31 @@ void SpaceRegistry::Written(const SpaceHandle& space) {
   if (state_->options.written) state_->options.written(space);
 }
 
-// Behind Reopen(): its slot is gone, or was taken by who opened it again.
-Status SpaceRegistry::WaitClosed(const std::string& name, uint32_t wait_ms) {
+// Behind Reopen(): its slot is gone, or was taken by who opened it again. A space that is still in
+// use when the time is up stays open as it is.
+Status SpaceRegistry::WaitClosed(const std::string& name, const std::weak_ptr<ServedSpace>& space,
+                                 uint32_t wait_ms) {
   State& state = *state_;
   Clock& clock = Clock::System();
   const uint64_t deadline = clock.MonotonicNs() + wait_ms * uint64_t{1'000'000};
+  SpaceHandle held;  // goes behind the lock
   MutexLock lock(state.mutex);
   for (;;) {
     const auto found = state.slots.find(name);
     if (found == state.slots.end() || !found->second.reopening) return Status::Ok();
     const uint64_t now = clock.MonotonicNs();
-    if (now >= deadline) {
-      return Status::Busy("the space " + name + " is still in use", "try again in a moment");
+    if (now < deadline) {
+      state.changed.WaitFor(state.mutex, std::chrono::nanoseconds(deadline - now));
+      continue;
     }
-    state.changed.WaitFor(state.mutex, std::chrono::nanoseconds(deadline - now));
+    held = space.lock();
+    if (held == nullptr) {  // it closes now
+      state.changed.Wait(state.mutex);
+      continue;
+    }
+    if (!state.ended) found->second = {Phase::kOpen, held, ++state.tick};
+    return Status::Busy("the space " + name + " is still in use and stays open",
+                        "try again once what uses it is done: an arrival, a verification");
   }
 }
 
@@ -248,8 +263,9 @@ Status SpaceRegistry::Reopen(const std::string& name, uint32_t wait_ms) {
     found->second.reopening = true;
     released = State::Release(&found->second);
   }
+  const std::weak_ptr<ServedSpace> space = released;
   released.reset();
-  ENGRAM_TRY(WaitClosed(name, wait_ms));
+  ENGRAM_TRY(WaitClosed(name, space, wait_ms));
   return Acquire(name, false).status();
 }
 

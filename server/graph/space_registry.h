@@ -69,10 +69,9 @@ class SpaceRegistry {
   // After a write through `space`.
   void Written(const SpaceHandle& space);
   // Closes the space once nobody uses it and opens it again, with the recovery of an opening: the
-  // way out for a latched one. It is not served in between; if it cannot be opened, every later use
-  // tries again. kNotFound: it is not open. kBusy: still in use after `wait_ms`; it opens again by
-  // itself.
-  Status Reopen(const std::string& name, uint32_t wait_ms = 10'000);
+  // way out for a latched one. In between every use is kBusy; if it cannot be opened, every later
+  // use tries again. kNotFound: it is not open. kBusy: still in use after `wait_ms`; it stays open.
+  Status Reopen(const std::string& name, uint32_t wait_ms = 3000);
   // Closes all; the first failure is returned. Nobody may use a handle afterwards;
   // kFailedPrecondition names a space that is still held after `wait_ms`, it stays open.
   Status Close(uint32_t wait_ms = 2000);
@@ -83,7 +82,8 @@ class SpaceRegistry {
   struct State;
   struct Closer;
   Result<SpaceHandle> Acquire(const std::string& name, bool create);
-  Status WaitClosed(const std::string& name, uint32_t wait_ms);
+  Status WaitClosed(const std::string& name, const std::weak_ptr<ServedSpace>& space,
+                    uint32_t wait_ms);
   Result<SpaceHandle> OpenSlot(const std::string& name, bool create);
   Result<std::unique_ptr<plugin::Space>> OpenStore(const std::string& name, bool create,
                                                    bool from_upstream);

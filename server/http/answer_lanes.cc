@@ -31,6 +31,12 @@ void AnswerLanes::Submit(const void* lane, Answer answer) {
   if (!pool_.Submit([this, lane] { Run(lane); })) Run(lane);
 }
 
+void AnswerLanes::Drop() {
+  std::unordered_map<const void*, std::vector<Answer>> dropped;
+  MutexLock lock(mutex_);
+  dropped.swap(lanes_);
+}
+
 void AnswerLanes::Run(const void* lane) {
   while (true) {
     std::vector<Answer> answers;

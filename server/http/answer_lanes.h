@@ -29,6 +29,8 @@ class AnswerLanes {
   // `finish` runs behind those of the answers before it in the lane. If the pool takes no more, it
   // runs at once on the calling thread.
   void Submit(const void* lane, Answer answer);
+  // Once the pool has stopped: what it had no thread for any more goes, with all that it holds.
+  void Drop();
 
  private:
   void Run(const void* lane);

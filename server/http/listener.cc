@@ -126,6 +126,7 @@ class AsioListener final : public Listener {
       thread->RunAndWait([&] { thread->CloseAll(); });
     }
     pool_.Stop();
+    lanes_.Drop();
     for (auto& thread : threads_) thread->Stop();
   }
 

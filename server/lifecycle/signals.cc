@@ -80,6 +80,7 @@ void SignalEvents::RequestStop() {
 void SignalEvents::LetTheNextOneKill() {
   std::signal(SIGTERM, SIG_DFL);
   std::signal(SIGINT, SIG_DFL);
+  std::signal(SIGHUP, SIG_IGN);  // there is nothing left to reload, and the mask ends before us
   sigset_t ending;
   sigemptyset(&ending);
   sigaddset(&ending, SIGTERM);

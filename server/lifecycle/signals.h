@@ -28,7 +28,8 @@ class SignalEvents {
   bool StopIsPending() const;
   // From any thread: Wait() returns kStop.
   void RequestStop();
-  // The next SIGTERM or SIGINT ends the process at once, for a shutdown that hangs.
+  // The next SIGTERM or SIGINT ends the process at once, for a shutdown that hangs; SIGHUP is
+  // ignored.
   void LetTheNextOneKill();
 
  private:

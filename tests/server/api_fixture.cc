@@ -40,7 +40,7 @@ void ApiTest::Start() {
   scheduler_ =
       Must(MigrationScheduler::Start(*spaces_, no_migration, Clock::System(), Logger::Null()));
   router_ = std::make_unique<Router>();
-  const ApiContext context{*spaces_,        *scheduler_,    *metrics_, *config_,
+  const ApiContext context{*spaces_,        *scheduler_,    *metrics_, *config_, changing_,
                            Clock::System(), Logger::Null(), "test",    [] {}};
   AddMemoryRoutes(context, router_.get());
   AddRecallRoutes(context, router_.get());

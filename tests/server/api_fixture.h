@@ -53,6 +53,7 @@ class ApiTest : public ::testing::Test {
   std::unique_ptr<MigrationScheduler> scheduler_;
   std::unique_ptr<ServerMetrics> metrics_;
   std::unique_ptr<ConfigSet> config_;
+  Mutex changing_;
   std::unique_ptr<Router> router_;
 
  private:

@@ -325,6 +325,21 @@ TEST_F(ConfigTest, AReloadOfABadFileChangesNothing) {
   EXPECT_EQ(set.config().migration.rate_limit, 5u);
 }
 
+TEST_F(ConfigTest, AReloadWithoutTheKeyOpensTheServerToNobody) {
+  const std::string served = "[server]\nhttp_bind = \"0.0.0.0\"\napi_key = \"secret\"\n";
+  WriteFile(served + "[security]\nauth_mode = \"api_key\"\n");
+  ConfigSet set = Load();
+  for (const char* text :
+       {"", "[server]\nhttp_bind = \"127.0.0.1\"\n", "[server]\napi_key = \"\"\n"}) {
+    WriteFile(text);
+    EXPECT_EQ(set.Reload().status().code(), StatusCode::kFailedPrecondition) << text;
+    EXPECT_EQ(set.config().server.api_key, "secret") << text;
+  }
+  WriteFile("[server]\napi_key = \"next\"\n");
+  EXPECT_TRUE(set.Reload().ok());
+  EXPECT_EQ(set.config().server.api_key, "next");
+}
+
 TEST_F(ConfigTest, UpstreamsFilesAreAcceptedAndWhatHasNoEffectIsNoted) {
   WriteFile(
       "[feature_flags]\nspreading_api_beta = false\n[server]\nhttp_bind = \"0.0.0.0\"\n"

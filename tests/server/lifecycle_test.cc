@@ -9,6 +9,7 @@
 
 #include "server/lifecycle/service_manager.h"
 #include "server/lifecycle/signals.h"
+#include "server/server.h"
 #include "tests/testing/temp_dir.h"
 
 namespace engram::server {
@@ -87,6 +88,13 @@ TEST(SignalEvents, SignalsAreEventsAndDoNotEndTheProcess) {
   EXPECT_EQ((*events)->Wait(1000), SignalEvents::Event::kStop);
   ::raise(SIGINT);
   EXPECT_EQ((*events)->Wait(1000), SignalEvents::Event::kStop);
+}
+
+TEST(RunServer, AStopThatWasAskedForBeforeItBeganIsNotForgotten) {
+  ServerOptions options;
+  options.plugin_path = "not loaded";
+  options.stop_is_asked = [] { return true; };
+  EXPECT_TRUE(RunServer(options).ok());
 }
 
 TEST(SignalEvents, AnotherThreadCanAskForTheStop) {

@@ -166,6 +166,21 @@ TEST_F(SpaceRegistryTest, AWriteIsCountedAndToldOf) {
   EXPECT_THAT(told_, ElementsAre("aaa"));
 }
 
+TEST_F(SpaceRegistryTest, ASpaceThatIsHeldIsNotReopenedAndKeepsNobodyWaiting) {
+  SpaceRegistry& registry = Registry();
+  SpaceHandle held = Must(registry.FindOrCreate("notes"));
+  std::thread reopening(
+      [&] { EXPECT_EQ(registry.Reopen("notes", 300).code(), StatusCode::kBusy); });
+  Status met;
+  while (met.ok()) met = registry.Find("notes").status();
+  EXPECT_EQ(met.code(), StatusCode::kBusy) << "nobody waits for whoever holds it";
+  reopening.join();
+  EXPECT_EQ(Must(registry.Find("notes")), held) << "it stays open";
+  held.reset();
+  EXPECT_TRUE(registry.Reopen("notes", 2000).ok());
+  EXPECT_NE(Must(registry.Find("notes")), nullptr);
+}
+
 TEST_F(SpaceRegistryTest, CloseNamesASpaceThatIsStillHeldAndOpensNoOther) {
   SpaceRegistry& registry = Registry();
   SpaceHandle held = Must(registry.FindOrCreate("held"));
