@@ -315,7 +315,15 @@ Result<Uuid> WriteTxnImpl::UuidOfNode(NodeKey key) {
   if (made != new_ids_.end()) {
     id = made->second;
   } else {
-    ENGRAM_ASSIGN_OR_RETURN(id, view_.IdOf(key));
+    Result<std::string> stored = view_.IdOf(key);
+    // Not the record that is written or deleted is missing, but the name of one that it is linked
+    // to.
+    if (stored.status().code() == StatusCode::kNotFound) {
+      return view_.reader().Damaged(Table::kContent, AsBytes(EncodeU64Key(key.value)),
+                                    "the row of a linked node is missing");
+    }
+    if (!stored.ok()) return stored.status();
+    id = std::move(*stored);
   }
   const Uuid uuid = store_->UuidOf(id);
   uuids_.emplace(key.value, uuid);

@@ -344,6 +344,25 @@ TEST_F(StoreTest, AModeIsKnownOnceItIsVisible) {
   waiter.join();
 }
 
+TEST_F(StoreTest, ADeleteThatMeetsAMissingNeighbourSaysThatTheStoreIsDamaged) {
+  Put("a", "x", 0.5f);
+  Put("b", "x", 0.5f);
+  {
+    auto txn = *store_->Begin();
+    ASSERT_TRUE(txn->AddEdge(NodeKey{1}, NodeKey{2}, 0.5f).ok());
+    const Lsn lsn = *txn->Stage();
+    txn.reset();
+    ASSERT_TRUE(store_->WaitDurable(lsn).ok());
+  }
+  ASSERT_TRUE(store_->Close().ok());
+  store_.reset();
+  testing::PlantedFaults(dir_.path() + "/default/dual/store.1")
+      .Remove(Table::kContent, EncodeU64Key(2));
+  Open(Access::kReadWrite);
+  const Status refused = (*store_->Begin())->RemoveRecord(NodeKey{1}, "a");
+  EXPECT_EQ(refused.code(), StatusCode::kCorruption) << refused.ToString();
+}
+
 TEST_F(StoreTest, AMetaRowNeedsANameThatLmdbTakes) {
   auto txn = *store_->Begin();
   EXPECT_EQ(txn->SetMeta(std::string(512, 'm'), "x").code(), StatusCode::kInvalidArgument);
