@@ -261,7 +261,10 @@ class FullForTheLogTest : public StoreTest {
     for (int i = 0; i < 8; ++i) Put("a" + std::to_string(i), "x", 0.5f);
     ASSERT_TRUE(store_->Drain({}).ok());
   }
-  void TearDown() override { disk_.Refuse(false); }
+  void TearDown() override {
+    disk_.Refuse(false);
+    store_.reset();  // before the disk that it is on
+  }
 
   testing::RefusingFileSystem disk_{".seg", Status::Full("no room to rename")};
 };
