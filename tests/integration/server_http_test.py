@@ -347,8 +347,11 @@ class ConnectionLimit(HttpTest):
                 self.assertLess(time.monotonic(), deadline, "they stay open")
             self.expect_alive()
             self.assertTrue(wires[0].closed_within(1))
-            wires[-1].send(request("GET", "/health/alive"))
-            self.assertEqual(wires[-1].answer()[0], 200)
+            # Two loops take them in, so the last one that came need not be the one that waits shortest.
+            left = [wire for wire in wires if not wire.closed_within(0.001)]
+            self.assertLessEqual(len(left), 50)
+            left[-1].send(request("GET", "/health/alive"))
+            self.assertEqual(left[-1].answer()[0], 200)
 
 
 class Keys(HttpTest):
