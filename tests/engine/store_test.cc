@@ -22,18 +22,31 @@ class StoreTest : public ::testing::Test {
  protected:
   void SetUp() override { Open(Access::kCreate); }
 
-  void Open(Access access) {
-    store_.reset();
+  StoreOptions Options(const std::string& folder, Access access) const {
     StoreOptions options;
-    options.directory = dir_.path() + "/default/dual";
+    options.directory = dir_.path() + "/" + folder + "/dual";
     options.space = "default";
     options.access = access;
     options.map_size_bytes = 1u << 30;
     options.background_apply = background_;
     options.log = log_;
+    return options;
+  }
+  void Open(Access access) {
+    store_.reset();
+    const StoreOptions options = Options("default", access);
     auto store = Store::Open({.fs = *fs_}, options);
     ASSERT_TRUE(store.ok()) << store.status().ToString();
     store_ = std::move(*store);
+  }
+
+  // What the files of the open store are now, as the next process finds them.
+  Result<std::unique_ptr<Store>> OpenAsCrashed(uint64_t overlay_size_bytes_max = 64u << 20) {
+    std::filesystem::copy(dir_.path() + "/default", dir_.path() + "/crashed",
+                          std::filesystem::copy_options::recursive);
+    StoreOptions options = Options("crashed", Access::kReadWrite);
+    options.overlay_size_bytes_max = overlay_size_bytes_max;
+    return Store::Open({}, options);
   }
 
   static Embedding Filled(float value) {
@@ -232,17 +245,8 @@ TEST_F(StoreTest, ACurrentRecordAsksForTheOldHeadOnlyWhereNoDualHeadPassesItsChe
 // Ids of seven bytes have keys as long as numbers, among others that have not.
 TEST_F(StoreTest, IdsOfEveryLengthAreAppliedFromSeveralMemtables) {
   for (const char* id : {"bbbbbb0", "cccccccccc", "bbbbbbb", "b"}) Put(id, id, 0.5f);
-  std::filesystem::create_directories(dir_.path() + "/crashed");
-  std::filesystem::copy(dir_.path() + "/default", dir_.path() + "/crashed/default",
-                        std::filesystem::copy_options::recursive);
-  StoreOptions options;
-  options.directory = dir_.path() + "/crashed/default/dual";
-  options.space = "default";
-  options.access = Access::kReadWrite;
-  options.map_size_bytes = 1u << 30;
-  options.background_apply = false;
-  options.overlay_size_bytes_max = 1;  // every record is replayed into a memtable of its own
-  auto crashed = Store::Open({}, options);
+  // Every record is replayed into a memtable of its own.
+  auto crashed = OpenAsCrashed(/*overlay_size_bytes_max=*/1);
   ASSERT_TRUE(crashed.ok()) << crashed.status().ToString();
   const Status applied = (*crashed)->Drain({});
   ASSERT_TRUE(applied.ok()) << applied.ToString();
@@ -314,15 +318,7 @@ TEST_F(StoreTest, AReplayTakesBackNoKeyThatIsInUse) {
     ASSERT_TRUE(bulk->Commit({.sync = true}).ok());
   }
   Put("b", "x", 0.5f);
-  std::filesystem::copy(dir_.path() + "/default", dir_.path() + "/crashed",
-                        std::filesystem::copy_options::recursive);
-  StoreOptions options;
-  options.directory = dir_.path() + "/crashed/dual";
-  options.space = "default";
-  options.access = Access::kReadWrite;
-  options.map_size_bytes = 1u << 30;
-  options.background_apply = false;
-  auto crashed = Store::Open({}, options);
+  auto crashed = OpenAsCrashed();
   ASSERT_TRUE(crashed.ok()) << crashed.status().ToString();
   auto txn = *(*crashed)->Begin();
   EXPECT_GT(txn->KeyFor("new", NodeUuid(*SpaceId::Parse("default"), "new"))->value, 5u);
