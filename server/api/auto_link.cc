@@ -24,12 +24,12 @@ Status LinkToSimilar(plugin::Space& space, const NewMemory& memory, float thresh
   for (auto link = out->begin(); link != out->end();) {
     const auto present = space.EdgeWeight(memory.id, link->target);
     if (!present.ok() && present.status().code() != StatusCode::kNotFound) return present.status();
-    std::string_view missing;
+    std::optional<std::string_view> missing;
     if (!present.ok()) {
       ENGRAM_ASSIGN_OR_RETURN(
           missing, AddEdgeBetweenStored(space, memory.id, link->target, link->similarity));
     }
-    link = missing.empty() ? link + 1 : out->erase(link);  // deleted meanwhile
+    link = missing ? out->erase(link) : link + 1;  // deleted meanwhile
   }
   return Status::Ok();
 }

@@ -105,7 +105,7 @@ class GraphRoutes {
       const WriteScope scope(api_.context.spaces, space);
       const auto missing = AddEdgeBetweenStored(*space->space, from, *body.to, weight);
       if (!missing.ok()) return StatusResponse(missing.status());
-      if (!missing->empty()) return MemoryNotFound(arriving, *missing);
+      if (*missing) return MemoryNotFound(arriving, **missing);
       std::string out;
       AppendEdge(from, *body.to, weight, &out);
       return Response::Json(201, std::move(out));

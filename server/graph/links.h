@@ -2,6 +2,7 @@
 #ifndef ENGRAM_SERVER_GRAPH_LINKS_H_
 #define ENGRAM_SERVER_GRAPH_LINKS_H_
 
+#include <optional>
 #include <string_view>
 
 #include "plugin/loader/plugin_loader.h"
@@ -9,9 +10,10 @@
 namespace engram::server {
 
 // Adds an edge between two memories that are there. Returns the id that is not, or was deleted
-// meanwhile: no edge stays then. Empty: it is added.
-Result<std::string_view> AddEdgeBetweenStored(plugin::Space& space, std::string_view from,
-                                              std::string_view to, float weight);
+// meanwhile: no edge stays then. nullopt: it is added.
+Result<std::optional<std::string_view>> AddEdgeBetweenStored(plugin::Space& space,
+                                                             std::string_view from,
+                                                             std::string_view to, float weight);
 
 }  // namespace engram::server
 

@@ -46,6 +46,7 @@ TEST_F(GraphRoutesTest, AnEdgeNeedsBothMemories) {
   EXPECT_EQ(answer.status, 404);
   EXPECT_EQ(answer.code(), "MEMORY_NOT_FOUND");
   EXPECT_EQ(Join("nobody", "a"), 404);
+  EXPECT_EQ(Join("a", ""), 404);
   EXPECT_EQ(Post("/api/v1/memories/a/edges", {{"weight", 1}}).status, 422);
   EXPECT_EQ(PostText("/api/v1/memories/a/edges", R"({"to":"b","weight":1e99})").status, 400);
   EXPECT_EQ(Get("/api/v1/memories/a/edges").body["total"], 0);
