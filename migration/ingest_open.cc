@@ -87,7 +87,7 @@ class OpenIngest {
       return Status::Cancelled("the ingest was interrupted", "the next one goes on");
     };
     // Nothing is held while it waits: others write.
-    hooks.waits = [this] { return throttle_.rate() != 0 || throttle_.paused(); };
+    hooks.waits = [this] { return throttle_.may_wait(); };
     hooks.cancel = context_.cancel;
     return hooks;
   }

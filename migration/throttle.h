@@ -73,6 +73,8 @@ class Throttle {
   bool cancelled() const { return cancel_ != nullptr && cancel_->load(std::memory_order_relaxed); }
   void SetPaused(bool paused) { paused_.store(paused, std::memory_order_relaxed); }
   bool paused() const { return paused_.load(std::memory_order_relaxed); }
+  // Admit() may take its time: nothing that others need is to be held across it.
+  bool may_wait() const { return rate() != 0 || paused(); }
   void SetRate(uint64_t rate_per_second) { bucket_.SetRate(rate_per_second); }
   uint64_t rate() const { return bucket_.rate(); }
 

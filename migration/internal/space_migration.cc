@@ -275,7 +275,7 @@ IngestHooks SpaceMigration::HooksOfIngest() {
     if (throttle_.Admit(records)) return Status::Ok();
     return Status::Cancelled("the ingest was interrupted", kResumeHint);
   };
-  hooks.waits = [this] { return throttle_.rate() != 0 || throttle_.paused(); };
+  hooks.waits = [this] { return throttle_.may_wait(); };
   hooks.checkpoint = [this](uint64_t records_done, const Sha256Digest&) {
     return SaveCheckpoint(CoverageLedger(), std::max(records_done, resumed_nodes_));
   };
@@ -310,7 +310,12 @@ Status SpaceMigration::IngestSource() {
   if (!ingest_phase_.empty()) meter_.End();
   bytes_predicted_ += ingest_->bytes_predicted;
   if (ingest_->written == 0 && ingest_->removed == 0) return Status::Ok();
-  // What a resumed job had converted may be old again: its receipts no longer hold.
+  // What a resumed job had converted may be old again.
+  return ForgetReceipts();
+}
+
+// They no longer hold: history is looked through from its beginning.
+Status SpaceMigration::ForgetReceipts() {
   job_.counters = {.converted = job_.counters.converted};
   return WriteJob(*store_, job_, Receipts::kForget);
 }
@@ -343,16 +348,12 @@ Status SpaceMigration::CheckRoomForConversion(uint64_t other_bytes) {
                         RoomForDualHeads(counts.old) + other_bytes);
 }
 
-// Whether records that an interrupted job had converted became old again behind its receipts (a
-// write in mode legacy, a source that came in): those are forgotten then.
+// Whether records that an interrupted job had converted became old again behind its receipts: a
+// write in mode legacy, a source that came in.
 Result<bool> SpaceMigration::ReceiptsAreBehind() {
   ENGRAM_ASSIGN_OR_RETURN(auto view, store_->View());
   ENGRAM_ASSIGN_OR_RETURN(const engine::Counts counts, view->Count());
-  view.reset();
-  if (!resumed_ || counts.old <= job_.counters.quarantined) return false;
-  job_.counters = {.converted = job_.counters.converted};
-  ENGRAM_TRY(WriteJob(*store_, job_, Receipts::kForget));
-  return true;
+  return resumed_ && counts.old > job_.counters.quarantined;
 }
 
 Status SpaceMigration::Convert() {
@@ -374,7 +375,10 @@ Status SpaceMigration::Convert() {
   Status converted = ConvertHistory(*store_, options, hooks, &job_);
   if (converted.ok()) {
     ENGRAM_ASSIGN_OR_RETURN(const bool is_behind, ReceiptsAreBehind());
-    if (is_behind) converted = ConvertHistory(*store_, options, hooks, &job_);
+    if (is_behind) {
+      ENGRAM_TRY(ForgetReceipts());
+      converted = ConvertHistory(*store_, options, hooks, &job_);
+    }
   }
   if (converted.code() == StatusCode::kFull) {
     // The device filled up after the check: what it still takes.

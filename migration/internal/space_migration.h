@@ -63,6 +63,7 @@ class SpaceMigration {
   Status EnterDualMode();
   bool TakesSnapshot() const { return options_.snapshot && !resumed_; }
   Status CheckRoomForConversion(uint64_t other_bytes);
+  Status ForgetReceipts();
   Result<bool> ReceiptsAreBehind();
   Status Convert();
   Status Verify();
