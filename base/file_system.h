@@ -27,8 +27,10 @@ class File {
   // Makes all bytes written through any handle durable (fdatasync). A failure is never retried.
   virtual Status Sync() = 0;
   // Forgets cached bytes that are not waiting to be written, so that the next read comes from the
-  // device. After a failed flush the cache may hold what the device does not. Best effort.
-  virtual void DropCache() {}
+  // device. After a failed flush the cache may hold what the device does not. Best effort: what is
+  // mapped stays, and pages that are kept as one go together or not at all. `size_bytes` 0: to the
+  // end.
+  virtual void DropCache(uint64_t /*offset*/, uint64_t /*size_bytes*/) {}
   virtual Status Truncate(uint64_t size_bytes) = 0;
   virtual Result<uint64_t> Size() = 0;
   // The operating system's descriptor, or -1 when there is none (simulated disk).

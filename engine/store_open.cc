@@ -7,6 +7,8 @@ namespace engram::engine {
 namespace {
 
 constexpr uint64_t kMapSizeBytesMax = uint64_t{1} << 40;
+// The meta pages are the first two; the page cache may keep pages in pieces of up to this size.
+constexpr uint64_t kCachedTogetherBytes = 2u << 20;
 constexpr std::string_view kGenerationPrefix = "store.";
 
 }  // namespace
@@ -160,11 +162,16 @@ Status StoreImpl::CheckGeneration(const std::string& path) {
 }
 
 // A killed process may have left its last commit in the page cache only. The log must not build on
-// it before it is durable.
+// it before it is durable. Nor on a commit whose meta page went with a flush that failed: the cache
+// still shows that page, counts it as written, and never writes it again. So the meta pages are
+// read from the device. Behind the one that is there, all is durable: a commit writes its meta page
+// behind a flush of the rest.
 Status StoreImpl::FlushGeneration(const std::string& path) {
   ENGRAM_ASSIGN_OR_RETURN(auto data,
                           environment_.fs.Open(JoinPath(path, "data.mdb"), OpenMode::kReadWrite));
-  return data->Sync();
+  ENGRAM_TRY(data->Sync());
+  data->DropCache(0, kCachedTogetherBytes);
+  return Status::Ok();
 }
 
 Status StoreImpl::InitializeMeta() {

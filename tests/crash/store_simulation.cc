@@ -126,6 +126,11 @@ void StoreSimulation::EndLife() {
   killed_ ? machine_.KillProcess() : machine_.CutPower();
 }
 
+void StoreSimulation::Drop() {
+  machine_.disk().Arm({Fault::Kind::kCrash, 1});
+  store_.reset();
+}
+
 bool StoreSimulation::Open() {
   store_.reset();
   engine::StoreOptions options;

@@ -34,7 +34,7 @@ class StoreSimulation {
   // Compares a view with the model once all that was issued is acknowledged.
   void Check();
   Status Close();
-  void Drop() { store_.reset(); }  // as a dying process does
+  void Drop();  // as a dying process does; KillProcess() or CutPower() comes next
 
   SimMachine& machine() { return machine_; }
   const SimMachine& machine() const { return machine_; }
