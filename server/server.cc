@@ -12,6 +12,7 @@
 #include "server/api/context.h"
 #include "server/config/pid_file.h"
 #include "server/http/access_log.h"
+#include "server/http/awake_cores.h"
 #include "server/http/listener.h"
 #include "server/lifecycle/service_manager.h"
 #include "server/lifecycle/signals.h"
@@ -49,6 +50,7 @@ ListenerOptions ListenerOptionsOf(const Config& config) {
   options.header_deadline_ms = config.server.header_deadline_ms;
   options.body_deadline_ms = config.server.body_deadline_ms;
   options.busy_poll_us = config.server.busy_poll_us;
+  if (config.server.keep_cores_awake) options.cpu_latency_device = kCpuLatencyDevice;
   options.api_key = config.server.api_key;
   return options;
 }

@@ -49,6 +49,7 @@ struct Config {
     uint32_t body_deadline_ms = 30'000;
     uint32_t drain_deadline_ms = 4'000;
     uint32_t busy_poll_us = 200;  // 0: off
+    bool keep_cores_awake = true;
   } server;
   struct {
     std::string auth_mode = "none";  // "api_key": refuses to start without server.api_key

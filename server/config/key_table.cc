@@ -169,6 +169,14 @@ const KeyInfo kKeys[] = {
      .field = FIELD(server.busy_poll_us),
      .max = 10'000,
      .unit = "us"},
+    {.name = "server.keep_cores_awake",
+     .type = KeyType::kBool,
+     .text =
+         "While the busy poll goes on for one client, the kernel is asked to keep the machine's "
+         "idle cores awake (`/dev/cpu_dma_latency`), if the server may write there: mostly as root "
+         "alone. It spares the client's core its wake-up, and costs the power of the cores that do "
+         "not sleep for so long.",
+     .field = FIELD(server.keep_cores_awake)},
 
     {.name = "security.auth_mode",
      .type = KeyType::kText,

@@ -14,6 +14,7 @@ void BusyPoll::Works(const void* client, uint64_t now_ns) {
   if (waits_since_ns_ == 0) return;
   last_wait_ns_ = now_ns - std::min(now_ns, waits_since_ns_);
   waits_since_ns_ = 0;
+  short_waits_ = last_wait_ns_ < limit_ns_ ? std::min(short_waits_ + 1, kSteady) : 0;
 }
 
 bool BusyPoll::LooksAgain(uint64_t now_ns) {

@@ -17,6 +17,7 @@ namespace {
 
 constexpr size_t kReceiveBufferBytes = 64u << 10;
 constexpr uint64_t kNsPerMs = 1'000'000;
+constexpr std::chrono::milliseconds kAwakeRest{2};  // a client that rests for longer is done
 
 // Deadlines are looked at this often: fine enough for the shortest of them.
 uint64_t SweepIntervalNs(const ListenerOptions& options) {
@@ -46,7 +47,8 @@ IoThread::IoThread(ServeContext& context, AccessRules rules, uint32_t index)
       work_(boost::asio::make_work_guard(io_)),
       sweep_timer_(io_),
       receive_buffer_(kReceiveBufferBytes),
-      busy_poll_(context.core_use, uint64_t{context.options.busy_poll_us} * 1000) {
+      busy_poll_(context.core_use, uint64_t{context.options.busy_poll_us} * 1000),
+      awake_cores_(context.options.cpu_latency_device) {
   AppendHex(std::random_device()(), 4, &request_id_prefix_);
   AppendHex(index, 2, &request_id_prefix_);
   request_id_prefix_ += '-';
@@ -74,7 +76,13 @@ void IoThread::Run() {
     return;
   }
   while (!io_.stopped()) {
-    if (io_.poll() > 0 || busy_poll_.LooksAgain(MonotonicNowNs())) continue;
+    if (io_.poll() > 0) continue;
+    if (busy_poll_.LooksAgain(MonotonicNowNs())) {
+      if (busy_poll_.IsSteady()) awake_cores_.Hold();
+      continue;
+    }
+    if (awake_cores_.held() && io_.run_one_for(kAwakeRest) > 0) continue;
+    awake_cores_.Release();
     io_.run_one();
   }
 }

@@ -18,6 +18,7 @@
 
 #include "server/http/access.h"
 #include "server/http/answer_lanes.h"
+#include "server/http/awake_cores.h"
 #include "server/http/busy_poll.h"
 #include "server/http/listener.h"
 #include "server/http/worker_pool.h"
@@ -121,6 +122,7 @@ class IoThread {
   int64_t date_seconds_ = -1;
   std::string date_;
   BusyPoll busy_poll_;
+  AwakeCores awake_cores_;
   std::thread thread_;
 };
 

@@ -32,7 +32,9 @@ struct ListenerOptions {
   uint32_t linger_deadline_ms = 5'000;        // how long a refused client may go on sending
   uint32_t event_poll_ms = 250;
   uint32_t busy_poll_us = 200;  // busy_poll.h; 0: never, as on one core
-  std::string api_key;          // empty: none is asked for
+  // Held while the busy poll goes on for long (awake_cores.h); empty: never.
+  std::string cpu_latency_device;
+  std::string api_key;  // empty: none is asked for
 };
 
 // What a request cost, for metrics and the foreground's latency. Reported on an I/O thread: the

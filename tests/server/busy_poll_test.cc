@@ -81,6 +81,17 @@ TEST_F(BusyPollTest, AClientWhoseRequestsGoToThePoolIsNotPolledFor) {
   EXPECT_TRUE(poll.LooksAgain(now_ns_)) << "it reads again";
 }
 
+TEST_F(BusyPollTest, AClientIsSteadyOnceItsWaitsWereShortForLong) {
+  BusyPoll poll(use_, kLimitNs);
+  for (uint32_t i = 0; i < BusyPoll::kSteady; ++i) {
+    EXPECT_FALSE(poll.IsSteady()) << i;
+    WaitAndWork(&poll, kUs);
+  }
+  EXPECT_TRUE(poll.IsSteady());
+  WaitAndWork(&poll, kLimitNs);
+  EXPECT_FALSE(poll.IsSteady());
+}
+
 TEST_F(BusyPollTest, OnOneCoreAndWithoutALimitItNeverPolls) {
   BusyPoll off(use_, 0);
   WarmUp(&off);

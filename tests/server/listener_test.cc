@@ -3,12 +3,15 @@
 
 #include <atomic>
 #include <ctime>
+#include <fstream>
 #include <mutex>
+#include <sstream>
 #include <thread>
 #include <vector>
 
 #include "server/http/error_response.h"
 #include "tests/server/http_client.h"
+#include "tests/testing/temp_dir.h"
 
 namespace engram::server {
 namespace {
@@ -686,6 +689,34 @@ TEST_F(ListenerTest, AnIdleLoopDoesNotPoll) {
   const std::clock_t began = std::clock();  // of the process
   std::this_thread::sleep_for(std::chrono::milliseconds(500));
   EXPECT_LT(double(std::clock() - began) / CLOCKS_PER_SEC, 0.05);
+}
+
+// The cores are let go before the loop sleeps.
+TEST_F(ListenerTest, CoresAreKeptAwakeForAClientThatDoesNotRest) {
+  const engram::testing::TempDir dir;
+  options_.busy_poll_us = 10'000;
+  options_.cpu_latency_device = dir.Join("cpu_dma_latency");
+  const auto told = [&] {
+    std::ostringstream bytes;
+    bytes << std::ifstream(options_.cpu_latency_device, std::ios::binary).rdbuf();
+    return bytes.str();
+  };
+  std::ofstream(options_.cpu_latency_device).flush();
+  Start();
+  HttpClient client(port());
+  const auto ask_until = [&](const std::string& expected) {
+    for (int i = 0; i < 100'000 && told() != expected; ++i) {
+      ASSERT_EQ(client.Ask(Get("/inline"))->status, 200);
+    }
+  };
+  for (int i = 0; i < 10; ++i) ASSERT_EQ(client.Ask(Get("/inline"))->status, 200);
+  EXPECT_EQ(told(), "") << "a few requests are no reason";
+  ask_until(std::string(4, '\0'));
+  EXPECT_EQ(told(), std::string(4, '\0'));
+  for (int i = 0; i < 500 && told() == std::string(4, '\0'); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_EQ(told(), std::string(4, '\xff')) << "it rests";
 }
 
 TEST_F(ListenerTest, WhatAllClientsSendTogetherIsBounded) {
