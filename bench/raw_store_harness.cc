@@ -90,6 +90,7 @@ RawStore::RawStore(const std::string& directory, const RawShape& shape)
     : directory_(directory), shape_(shape) {
   std::filesystem::remove_all(directory_);
   std::filesystem::create_directories(directory_);
+  sync();  // what the row before left to the device is not this one's
   Open();
 }
 

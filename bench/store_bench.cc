@@ -5,6 +5,7 @@
 //   ENGRAM_BENCH_RECORDS   records of the generated source (default 200000)
 //   ENGRAM_BENCH_FOLDER    where the data goes (default ./bench-data): a real disk
 #include <benchmark/benchmark.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -18,6 +19,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/freed_memory.h"
 #include "bench/raw_store_harness.h"
 #include "compat/memory_backend.h"
 #include "migration/ingest.h"
@@ -90,6 +92,7 @@ std::string FreshRoot(const std::string& name) {
   const std::string root = Folder() + "/" + name;
   fs::remove_all(root);
   fs::create_directories(root);
+  sync();  // what the row before left to the device is not this one's
   return root;
 }
 
@@ -389,6 +392,7 @@ void RegisterAll() {
 }  // namespace engram::bench
 
 int main(int argc, char** argv) {
+  engram::KeepFreedMemory();  // as our programs do
   // Each flush wakes a core: how long an idle one of a virtual machine stays awake moves the rows.
   std::string halt_polling = "unknown";
   std::ifstream("/sys/module/haltpoll/parameters/guest_halt_poll_ns") >> halt_polling;

@@ -4,11 +4,13 @@
 #include <vector>
 
 #include "base/descriptor_limit.h"
+#include "base/freed_memory.h"
 #include "cli/arguments.h"
 #include "cli/console.h"
 #include "cli/signals.h"
 
 int main(int argc, char** argv) {
+  engram::KeepFreedMemory();
   engram::RaiseDescriptorLimit();
   engram::cli::InstallSignalHandlers();
   const std::vector<std::string> words(argv, argv + argc);
