@@ -1,6 +1,7 @@
 #include "base/file_system.h"
 
 #include <cerrno>
+#include <vector>
 
 namespace engram {
 
@@ -40,6 +41,12 @@ Status ReplaceFileDurably(FileSystem& fs, const std::string& path, Bytes content
     return status;
   }
   return fs.SyncDirectory(ParentPath(path));
+}
+
+Status WriteCachedAgain(File& file, uint64_t offset, uint64_t size_bytes) {
+  std::vector<uint8_t> bytes(size_bytes);
+  ENGRAM_ASSIGN_OR_RETURN(const uint64_t size, file.ReadAt(offset, bytes));
+  return file.WriteAt(offset, Bytes(bytes).first(size));
 }
 
 Status CreateDirectories(FileSystem& fs, const std::string& path) {

@@ -27,10 +27,8 @@ class File {
   // Makes all bytes written through any handle durable (fdatasync). A failure is never retried.
   virtual Status Sync() = 0;
   // Forgets cached bytes that are not waiting to be written, so that the next read comes from the
-  // device. After a failed flush the cache may hold what the device does not. Best effort: what is
-  // mapped stays, and pages that are kept as one go together or not at all. `size_bytes` 0: to the
-  // end.
-  virtual void DropCache(uint64_t /*offset*/, uint64_t /*size_bytes*/) {}
+  // device. After a failed flush the cache may hold what the device does not. Best effort.
+  virtual void DropCache() {}
   virtual Status Truncate(uint64_t size_bytes) = 0;
   virtual Result<uint64_t> Size() = 0;
   // The operating system's descriptor, or -1 when there is none (simulated disk).
@@ -122,6 +120,9 @@ bool Exists(FileSystem& fs, const std::string& path);
 Result<std::string> ReadFile(FileSystem& fs, const std::string& path, uint64_t size_bytes_max);
 // Replaces `path` atomically and durably: write `path`.tmp, flush, rename, flush the directory.
 Status ReplaceFileDurably(FileSystem& fs, const std::string& path, Bytes contents);
+// Writes up to `size_bytes` again as the cache has them, so that the next flush makes them durable.
+// What went with a failed flush counts as written there, and no later flush writes it otherwise.
+Status WriteCachedAgain(File& file, uint64_t offset, uint64_t size_bytes);
 // Like mkdir -p. The names are durable on return, also that of a directory that was there already.
 Status CreateDirectories(FileSystem& fs, const std::string& path);
 std::string JoinPath(std::string_view directory, std::string_view name);

@@ -113,10 +113,7 @@ class PosixFile final : public File {
     return Status::Ok();
   }
 
-  void DropCache(uint64_t offset, uint64_t size_bytes) override {
-    posix_fadvise(fd_.get(), static_cast<off_t>(offset), static_cast<off_t>(size_bytes),
-                  POSIX_FADV_DONTNEED);
-  }
+  void DropCache() override { posix_fadvise(fd_.get(), 0, 0, POSIX_FADV_DONTNEED); }
 
   Status Truncate(uint64_t size_bytes) override {
     if (ftruncate(fd_.get(), static_cast<off_t>(size_bytes)) != 0) {

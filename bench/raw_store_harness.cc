@@ -357,6 +357,7 @@ double RawDurableWriteMedian(const std::string& path, uint64_t size_bytes, uint6
     RequireErrno(pwrite(file, zeros.data(), zeros.size(), static_cast<off_t>(at)) > 0, "prewrite");
   }
   RequireErrno(fsync(file) == 0, "fsync");
+  sync();
   std::vector<double> seconds;
   std::vector<char> bytes(size_bytes, 'x');
   for (uint64_t i = 0; i < operations; ++i) {

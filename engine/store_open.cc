@@ -7,8 +7,7 @@ namespace engram::engine {
 namespace {
 
 constexpr uint64_t kMapSizeBytesMax = uint64_t{1} << 40;
-// The meta pages are the first two; the page cache may keep pages in pieces of up to this size.
-constexpr uint64_t kCachedTogetherBytes = 2u << 20;
+constexpr uint64_t kMetaPagesBytesMax = 2 * (64u << 10);  // the first two, by the machine's size
 constexpr std::string_view kGenerationPrefix = "store.";
 
 }  // namespace
@@ -162,16 +161,14 @@ Status StoreImpl::CheckGeneration(const std::string& path) {
 }
 
 // A killed process may have left its last commit in the page cache only. The log must not build on
-// it before it is durable. Nor on a commit whose meta page went with a flush that failed: the cache
-// still shows that page, counts it as written, and never writes it again. So the meta pages are
-// read from the device. Behind the one that is there, all is durable: a commit writes its meta page
-// behind a flush of the rest.
+// it before it is durable. The meta pages are written again for that: where they went with a flush
+// that failed, the cache counts them as written. What they point to is durable, for a commit writes
+// its meta page behind a successful flush of the rest, and no later commit writes over that.
 Status StoreImpl::FlushGeneration(const std::string& path) {
   ENGRAM_ASSIGN_OR_RETURN(auto data,
                           environment_.fs.Open(JoinPath(path, "data.mdb"), OpenMode::kReadWrite));
-  ENGRAM_TRY(data->Sync());
-  data->DropCache(0, kCachedTogetherBytes);
-  return Status::Ok();
+  ENGRAM_TRY(WriteCachedAgain(*data, 0, kMetaPagesBytesMax));
+  return data->Sync();
 }
 
 Status StoreImpl::InitializeMeta() {

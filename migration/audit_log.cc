@@ -102,10 +102,10 @@ Result<std::unique_ptr<AuditLog>> AuditLog::Open(FileSystem& fs, Clock& clock,
   ENGRAM_ASSIGN_OR_RETURN(const Walked walked, Walk(fs, path));
   const bool existed = Exists(fs, path);
   ENGRAM_ASSIGN_OR_RETURN(auto file, fs.Open(path, OpenMode::kCreate));
-  if (walked.chain.torn_tail) {
-    ENGRAM_TRY(file->Truncate(walked.valid_size_bytes));
-    ENGRAM_TRY(file->Sync());
-  }
+  if (walked.chain.torn_tail) ENGRAM_TRY(file->Truncate(walked.valid_size_bytes));
+  // The chain goes on behind these lines, and the last one may be of a process whose flush failed.
+  ENGRAM_TRY(WriteCachedAgain(*file, 0, walked.valid_size_bytes));
+  ENGRAM_TRY(file->Sync());
   if (!existed) ENGRAM_TRY(fs.SyncDirectory(ParentPath(path)));
   return std::unique_ptr<AuditLog>(std::make_unique<AuditLogImpl>(std::move(file), clock, walked));
 }

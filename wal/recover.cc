@@ -214,7 +214,7 @@ Status Recovery::WalkGroups(size_t index, const SegmentHeader& header) {
   // What a killed process left in the page cache is made durable before it is trusted; what a
   // failed flush left there never reached the device and must not be read.
   ENGRAM_TRY(file->Sync());
-  file->DropCache(0, 0);
+  file->DropCache();
   SegmentReader reader(std::move(file), header, kRecoveryReadAheadBytes);
   uint64_t offset = kPageSizeBytes;
   while (!limit || expected_lsn_ < *limit) {

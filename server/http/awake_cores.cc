@@ -23,13 +23,13 @@ AwakeCores::~AwakeCores() {
 void AwakeCores::Hold() {
   if (held_ || !available()) return;
   Bound(kNoSleep);
-  held_ = true;
+  held_ = available();
 }
 
 void AwakeCores::Release() {
   if (!held_) return;
-  Bound(kNoBound);
   held_ = false;
+  Bound(kNoBound);
 }
 
 void AwakeCores::Bound(int32_t latency_us) {

@@ -22,7 +22,7 @@ struct CoreUse {
 class BusyPoll {
  public:
   static constexpr uint32_t kInARow = 8;
-  static constexpr uint32_t kSteady = 64;
+  static constexpr uint32_t kSteady = 32;
 
   // `limit_ns` 0: never. `use` outlives it.
   BusyPoll(CoreUse& use, uint64_t limit_ns) : use_(use), limit_ns_(limit_ns) {}
@@ -41,8 +41,11 @@ class BusyPoll {
   // Nothing is. True: look again at once. False: sleep. It polls while one client alone comes, if
   // the last wait was shorter than the limit and until this one is not.
   bool LooksAgain(uint64_t now_ns);
-  // So many waits in a row were short: the client does nothing else.
-  bool IsSteady() const { return short_waits_ >= kSteady; }
+  // The one client hardly rests: of its waits so many in a row were short, but for a long one now
+  // and then.
+  bool IsSteady() const { return HasOneClient() && short_waits_ >= kSteady; }
+  // What was done for it took long, so that it gains nothing by being answered at once.
+  void TookLong() { short_waits_ = 0; }
 
  private:
   static constexpr uint64_t kLong = UINT64_MAX;
@@ -51,7 +54,7 @@ class BusyPoll {
   const uint64_t limit_ns_;
   uint64_t waits_since_ns_ = 0;    // 0: at work
   uint64_t last_wait_ns_ = kLong;  // how long the one before was
-  uint32_t short_waits_ = 0;       // in a row, up to kSteady
+  uint32_t short_waits_ = 0;       // of the client, up to twice kSteady; a long one halves them
 };
 
 }  // namespace engram::server

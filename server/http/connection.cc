@@ -335,9 +335,8 @@ Response Connection::RunHandler() {
 // It is not handed over to the pool: nobody else is served later by waiting for it here.
 void Connection::Await(std::shared_ptr<PendingAnswer> pending) {
   if (thread_.HasOneClient()) {
-    thread_.SetAtDevice(true);
-    Response response = Guarded(pending->finish);
-    thread_.SetAtDevice(false);
+    Response response;
+    thread_.WaitAtDevice([&] { response = Guarded(pending->finish); });
     Send(std::move(response));
     return;
   }

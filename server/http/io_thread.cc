@@ -81,10 +81,20 @@ void IoThread::Run() {
       if (busy_poll_.IsSteady()) awake_cores_.Hold();
       continue;
     }
-    if (awake_cores_.held() && io_.run_one_for(kAwakeRest) > 0) continue;
+    if (awake_cores_.held() && busy_poll_.IsSteady() && io_.run_one_for(kAwakeRest) > 0) continue;
     awake_cores_.Release();
     io_.run_one();
   }
+  awake_cores_.Release();
+}
+
+void IoThread::WaitAtDevice(const std::function<void()>& wait) {
+  at_device_.store(true, std::memory_order_relaxed);
+  const uint64_t began_ns = MonotonicNowNs();
+  wait();
+  at_device_.store(false, std::memory_order_relaxed);
+  const std::chrono::nanoseconds took(MonotonicNowNs() - began_ns);
+  if (took > kAwakeRest) busy_poll_.TookLong();
 }
 
 void IoThread::RunAndWait(const std::function<void()>& task) {

@@ -78,8 +78,8 @@ class IoThread {
   // Nobody but one client has come for a while: what it waits for may be waited for here, which
   // spares two changes of thread.
   bool HasOneClient() const { return busy_poll_.HasOneClient(); }
-  // Around such a wait.
-  void SetAtDevice(bool at_device) { at_device_.store(at_device, std::memory_order_relaxed); }
+  // Such a wait.
+  void WaitAtDevice(const std::function<void()>& wait);
 
   // For the connections. Each is in one of two lists: those that wait for their client, longest
   // first, and those that do not.

@@ -6,6 +6,7 @@
 #include <sstream>
 #include <thread>
 
+#include "base/freed_memory.h"
 #include "migration/checkpoint.h"
 #include "tests/migration/migration_fixture.h"
 #include "tests/migration/planted_faults.h"
@@ -250,6 +251,7 @@ TEST_F(SourceJobs, WhatALaterSourceReplacedIsNotComparedWithTheEarlierOne) {
 }
 
 TEST_F(SourceJobs, AHundredThousandNodesStayWithinTheMemoryBudget) {
+  KeepFreedMemory();  // as the programs do
   const char* scale = getenv("ENGRAM_TEST_SCALE");
   const bool sanitizer = scale != nullptr && std::string(scale) == "sanitizer";
   const std::string count = sanitizer ? "3000" : "100000";

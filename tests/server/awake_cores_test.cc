@@ -54,6 +54,7 @@ TEST_F(AwakeCoresTest, WithoutTheDeviceNothingHappens) {
     AwakeCores cores(device);
     cores.Hold();
     EXPECT_FALSE(cores.available()) << device;
+    EXPECT_FALSE(cores.held()) << device;
     cores.Release();
   }
 }

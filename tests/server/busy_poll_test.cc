@@ -83,13 +83,28 @@ TEST_F(BusyPollTest, AClientWhoseRequestsGoToThePoolIsNotPolledFor) {
 
 TEST_F(BusyPollTest, AClientIsSteadyOnceItsWaitsWereShortForLong) {
   BusyPoll poll(use_, kLimitNs);
+  const auto short_waits = [&](uint32_t count) {
+    for (uint32_t i = 0; i < count; ++i) WaitAndWork(&poll, kUs);
+  };
   for (uint32_t i = 0; i < BusyPoll::kSteady; ++i) {
     EXPECT_FALSE(poll.IsSteady()) << i;
-    WaitAndWork(&poll, kUs);
+    short_waits(1);
   }
   EXPECT_TRUE(poll.IsSteady());
+  short_waits(2 * BusyPoll::kSteady);
   WaitAndWork(&poll, kLimitNs);
+  EXPECT_TRUE(poll.IsSteady()) << "one long wait";
+  WaitAndWork(&poll, kLimitNs);
+  EXPECT_FALSE(poll.IsSteady()) << "and another";
+  short_waits(BusyPoll::kSteady);
+  EXPECT_TRUE(poll.IsSteady());
+  poll.TookLong();
   EXPECT_FALSE(poll.IsSteady());
+  short_waits(BusyPoll::kSteady);
+  WaitAndWork(&poll, kUs, "another");
+  EXPECT_FALSE(poll.IsSteady());
+  WaitAndWork(&poll, kUs);
+  EXPECT_FALSE(poll.IsSteady()) << "it begins anew";
 }
 
 TEST_F(BusyPollTest, OnOneCoreAndWithoutALimitItNeverPolls) {

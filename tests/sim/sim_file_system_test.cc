@@ -206,7 +206,7 @@ TEST(SimFileSystem, AFailedFlushLosesItsWritesForGood) {
     EXPECT_TRUE(file->Sync().ok());
     EXPECT_EQ(world.Contents("f"), "new");  // the page cache still shows it
     if (world.disk.Choose(2) == 0) {
-      file->DropCache(0, 0);
+      file->DropCache();
       EXPECT_EQ(world.Contents("f"), "old");
     }
   });

@@ -457,15 +457,10 @@ void SimDisk::LoseRange(Inode* file, uint64_t offset, uint64_t size_bytes) {
   }
 }
 
-void SimDisk::DropCache(InodeId inode, uint64_t offset, uint64_t size_bytes) {
+void SimDisk::DropCache(InodeId inode) {
   std::lock_guard lock(mutex_);
   Inode& file = inodes_[inode];
-  const uint64_t end = size_bytes == 0 ? UINT64_MAX : offset + size_bytes;
-  std::erase_if(file.pending, [&](const PendingWrite& write) {
-    const bool in_range =
-        write.is_truncate ? size_bytes == 0 : write.offset >= offset && write.end() <= end;
-    return write.lost_by_failed_flush && in_range;
-  });
+  std::erase_if(file.pending, [](const PendingWrite& write) { return write.lost_by_failed_flush; });
   file.current = file.durable;
   for (const PendingWrite& write : file.pending) ApplyPending(write, &file.current);
 }

@@ -101,9 +101,8 @@ class SimDisk {
   Outcome SubmitQueued(InodeId inode, uint64_t offset, Bytes bytes);
   int FinishQueued(InodeId inode, uint64_t offset, uint64_t size_bytes, const Flush& flush);
   int Sync(InodeId inode, const Flush& flush);
-  // The page cache forgets what is clean: writes of a failed flush that lie in the range whole give
-  // way to what the disk has. `size_bytes` 0: to the end.
-  void DropCache(InodeId inode, uint64_t offset, uint64_t size_bytes);
+  // The page cache forgets what is clean: bytes of a failed flush give way to what the disk has.
+  void DropCache(InodeId inode);
   int Truncate(InodeId inode, uint64_t size_bytes);
   int Size(InodeId inode, uint64_t* size_bytes);
   int Rename(const std::string& from, const std::string& to);

@@ -25,12 +25,6 @@ bool IsLmdbLock(const std::string& path) {
   return std::filesystem::path(path).filename() == kLmdbLockFile;
 }
 
-// The host's file of an external one.
-void WriteTwin(const std::string& path, const std::string& image) {
-  std::ofstream(path, std::ios::binary)
-      .write(image.data(), static_cast<std::streamsize>(image.size()));
-}
-
 class SimFile final : public File {
  public:
   SimFile(SimDisk& disk, SimDisk::InodeId inode, std::string path, std::string relative,
@@ -62,10 +56,8 @@ class SimFile final : public File {
     return ToStatus(disk_.Sync(inode_, {"sync", relative_, __builtin_return_address(0)}), "flush",
                     path_);
   }
-  void DropCache(uint64_t offset, uint64_t size_bytes) override {
-    if (Dead()) return;
-    disk_.DropCache(inode_, offset, size_bytes);
-    if (disk_.IsExternal(relative_)) WriteTwin(path_, disk_.Image(inode_));
+  void DropCache() override {
+    if (!Dead()) disk_.DropCache(inode_);
   }
   Status Truncate(uint64_t size_bytes) override {
     if (Dead() || !writable_) return ToStatus(Dead() ? EIO : EBADF, "truncate", path_);
@@ -169,7 +161,9 @@ SimFileSystem::SimFileSystem(SimDisk& disk, std::string real_root)
     if (entry.is_directory) {
       std::filesystem::create_directories(path);
     } else if (entry.is_external) {
-      WriteTwin(path, disk_.Image(entry.inode));
+      const std::string image = disk_.Image(entry.inode);
+      std::ofstream(path, std::ios::binary)
+          .write(image.data(), static_cast<std::streamsize>(image.size()));
     }
   }
 }
