@@ -7,7 +7,7 @@ namespace engram::engine {
 namespace {
 
 constexpr uint64_t kMapSizeBytesMax = uint64_t{1} << 40;
-constexpr uint64_t kMetaPagesBytesMax = 2 * (64u << 10);  // the first two, by the machine's size
+constexpr uint64_t kMetaPagesBytesMax = 2 * (64u << 10);  // the first two, of at most 64 KiB each
 constexpr std::string_view kGenerationPrefix = "store.";
 
 }  // namespace

@@ -109,7 +109,7 @@ class GraphTest : public ::testing::Test {
     engine_ = *engine;
   }
   void Reopen() {
-    if (space_ != nullptr) Check(space_->Close());
+    if (space_ != nullptr) Close();
     auto space = engine_->OpenSpace({.space = "graph", .access = ENGRAM_SE_ACCESS_CREATE});
     ASSERT_TRUE(space.ok()) << space.status().ToString();
     space_ = std::move(*space);
@@ -261,10 +261,8 @@ class GraphTest : public ::testing::Test {
   }
   // The digests are of the rows, and of the same rows as before.
   void ExpectVerified() {
-    Check(space_->Close());
-    space_.reset();
     VerifyOptions options;
-    options.space = "graph";
+    options.space = Close();
     options.full = true;
     const auto report = nlohmann::json::parse(Must(engine_->Verify(options, {})));
     EXPECT_TRUE(report.at("ok")) << report;
@@ -277,6 +275,7 @@ class GraphTest : public ::testing::Test {
     digests_ = digests;
     Reopen();
   }
+  // The jobs want it closed; its name.
   std::string Close() {
     Check(space_->Close());
     space_.reset();
